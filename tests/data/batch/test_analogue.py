@@ -84,5 +84,5 @@ def test_impossible_values_are_refused() -> None:
         ChromaBlur(sigma=(0, 1))
     with pytest.raises(ConfigError, match="shift is 0 or more pixels, got -1"):
         ChromaBlur(shift=-1)
-    with pytest.raises(ConfigError, match="p is a probability"):
+    with pytest.raises(ConfigError, match="Interlacing: doubling is a probability"):
         Interlacing(doubling=2)

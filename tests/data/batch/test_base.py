@@ -193,3 +193,14 @@ def test_what_overshoots_is_clipped_for_steps_that_do_not_take_it_and_in_the_end
     assert after(Ringing(1)) == [0.0, 0.2, 0.5, 1.0]
     assert after(Ringing(1), Ringing(1)) == [0.0, 0.0, 0.5, 1.0]
     assert after(Ringing(1), Halving(1)) == [0.0, 0.1, 0.25, 0.5]
+
+
+def test_crops_of_a_batch_are_those_of_each_image() -> None:
+    images = stack([image_of(draw)[:, : 12 + draw] for draw in range(4)])
+    corners = np.array([(0, 0), (5, 3), (6, 16), (1, 9)])
+    together = Images(images.pixels, images.sizes, batched=True).crop(corners, 8)
+    assert together.batched and together.are_alike
+    for number, (top, left) in enumerate(corners.tolist()):
+        expected = images.pixels[number, :, top : top + 8, left : left + 8]
+        assert torch.equal(together.pixels[number], expected)
+        assert torch.equal(images.crop(corners, 8).pixels[number], expected)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.base import probability
-from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, upload
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, take, upload
 from srtoolbox.data.transforms.batch.filtering import filter_image, filter_images
 from srtoolbox.data.transforms.batch.jpeg import FROM_CBCR, TO_YCBCR, mix_channels
 from srtoolbox.data.transforms.degrade import ordered_range
@@ -45,9 +45,9 @@ class ChromaBlur(BatchDegradation):
         kernels = self._kernels(parameters["sigma"], parameters["shift"])
         if not images.batched:
             return images.map(lambda image, n: _with_chroma_by(image, kernels[n]))
-        chroma = Images(mix_channels(images.pixels, _TO_CBCR), images.sizes, batched=True)
+        chroma = images.like(mix_channels(images.pixels, _TO_CBCR))
         change = filter_images(chroma, kernels).pixels - chroma.pixels
-        return Images((images.pixels + mix_channels(change, FROM_CBCR)).clamp(0, 1), images.sizes, batched=True)
+        return images.like((images.pixels + mix_channels(change, FROM_CBCR)).clamp(0, 1))
 
     def _kernels(self, sigmas: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """Return the Gaussian of each image about its shift, (n, k, k)."""
@@ -76,7 +76,7 @@ class Interlacing(BatchDegradation):
 
     def __init__(self, shift: Sequence[int] = (1, 8), doubling: float = 0.25) -> None:
         self.shift = ordered_range("Interlacing", "shift", shift, 0)
-        self.doubling = probability("Interlacing", doubling)
+        self.doubling = probability("Interlacing", doubling, "doubling")
 
     def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
         shift = rngs.whole(*self.shift)
@@ -87,7 +87,7 @@ class Interlacing(BatchDegradation):
         }
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
-        count, channels, height, width = images.pixels.shape
+        height, width = images.pixels.shape[-2:]
         row = np.arange(height)
         other, doubled = row % 2 == parameters["field"][:, None], parameters["doubled"][:, None]
         rows = np.where(other & doubled, np.where(row > 0, row - 1, 1), row)
@@ -98,9 +98,7 @@ class Interlacing(BatchDegradation):
         column = torch.arange(width, device=images.device) + upload(shifts, images.device)[..., None]
         last = upload(images.sizes[:, 1:, None] - 1, images.device)
         places = upload(rows, images.device)[..., None] * width + torch.minimum(column.clamp(min=0), last)
-        index = places.view(count, 1, -1).expand(-1, channels, -1)
-        pixels = images.pixels.flatten(2).gather(2, index)
-        return Images(pixels.view(images.pixels.shape), images.sizes, batched=True)
+        return images.like(take(images.pixels, places))
 
 
 def _taken(image: Tensor, rows: np.ndarray, shifts: np.ndarray) -> Tensor:

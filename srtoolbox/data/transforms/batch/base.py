@@ -68,23 +68,27 @@ class Images:
         for pixels, (height, width) in zip(self.pixels, self.sizes.tolist(), strict=True):
             yield pixels[:, :height, :width]
 
+    def like(self, pixels: Tensor, sizes: np.ndarray | None = None) -> Images:
+        """Return other pixels as the images, of the same sizes where none are given, to be changed in the same way."""
+        return Images(pixels, self.sizes if sizes is None else sizes, batched=self.batched)
+
     def map(self, function: Callable[[Tensor, int], Tensor]) -> Images:
         """Return `function(image, n)` of each image (C, h, w), of any size each."""
         return stack([function(image, number) for number, image in enumerate(self.each())], batched=self.batched)
 
     def clipped(self) -> Images:
         """Return the images with no value beyond [0, 1]."""
-        return Images(self.pixels.clamp(0, 1), self.sizes, batched=self.batched)
+        return self.like(self.pixels.clamp(0, 1))
 
     def select(self, rows: np.ndarray) -> Images:
         """Return some of the images, as large as the largest of them needs."""
         sizes = self.sizes[rows]
         height, width = sizes.max(0).tolist()
         if len(rows) == len(self) and (rows == np.arange(len(self))).all():
-            return Images(self.pixels[..., :height, :width], sizes, batched=self.batched)
+            return self.like(self.pixels[..., :height, :width], sizes)
         index = upload(rows, self.device)
         pixels = self.pixels.index_select(0, index)[..., :height, :width]
-        return Images(pixels, sizes, batched=self.batched)
+        return self.like(pixels, sizes)
 
     def replace(self, rows: np.ndarray, others: Images) -> Images:
         """Return the images with `others` in the place of `rows`."""
@@ -98,7 +102,22 @@ class Images:
         pixels[..., :height, :width] = self.pixels[..., :height, :width]
         height, width = others.pixels.shape[-2:]
         pixels[..., :height, :width].index_copy_(0, upload(rows, self.device), others.pixels)
-        return Images(pixels, sizes, batched=self.batched)
+        return self.like(pixels, sizes)
+
+    def crop(self, corners: np.ndarray, side: int) -> Images:
+        """Return the square of each image from its corner (top, left) on, all of it inside: corners (N, 2) int64."""
+        if not self.batched:
+            ends = corners + side
+            return self.map(lambda image, n: image[:, corners[n, 0] : ends[n, 0], corners[n, 1] : ends[n, 1]])
+        rows, columns = (upload(corners[:, axis, None] + np.arange(side), self.device) for axis in (0, 1))
+        pixels = take(self.pixels, rows[:, :, None] * self.pixels.shape[-1] + columns[:, None])
+        return self.like(pixels, np.full_like(self.sizes, side))
+
+
+def take(pixels: Tensor, places: Tensor) -> Tensor:
+    """Return the pixels of (N, C, H, W) at places (N, h, w), numbered row after row: (N, C, h, w)."""
+    index = places.flatten(1)[:, None].expand(-1, pixels.shape[1], -1)
+    return pixels.flatten(2).gather(2, index).unflatten(2, places.shape[1:])
 
 
 def stack(images: Sequence[Tensor], *, batched: bool | None = None) -> Images:

@@ -242,7 +242,7 @@ class GaussianDownsampling(KernelBlur):
     def apply(self, images: Images, parameters: Parameters) -> Images:
         blurred = super().apply(images, parameters)
         kept = blurred.pixels[..., :: self.scale, :: self.scale].contiguous()
-        return Images(kept, self.sizes_after(images.sizes, parameters), batched=images.batched)
+        return images.like(kept, self.sizes_after(images.sizes, parameters))
 
 
 def draw_sizes(rngs: Rngs, kernel_size: tuple[int, int]) -> np.ndarray:

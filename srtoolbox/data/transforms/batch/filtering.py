@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.data.transforms.batch.base import Images, upload
+from srtoolbox.data.transforms.batch.base import Images, take, upload
 from srtoolbox.image.filtering import correlate
 
 
@@ -21,7 +21,7 @@ def filter_images(images: Images, kernels: np.ndarray) -> Images:
         kernels: (N, k, k) float64, k odd, each adding up to 1; or (1, k, k), the same for all.
     """
     if images.batched:
-        return Images(_filter_batch(images, kernels), images.sizes, batched=True)
+        return images.like(_filter_batch(images, kernels))
     each = np.broadcast_to(kernels, (len(images), *kernels.shape[1:]))
     return images.map(lambda image, number: filter_image(image, each[number]))
 
@@ -40,15 +40,14 @@ def mirrored(length: np.ndarray, positions: np.ndarray) -> np.ndarray:
 
 def _filter_batch(images: Images, kernels: np.ndarray) -> Tensor:
     """Filter all at once by Fourier transforms, each image on a canvas with its border."""
-    count, channels, height, width = images.pixels.shape
+    height, width = images.pixels.shape[-2:]
     border = kernels.shape[-1] // 2
     shape = [_canvas(length + 2 * border) for length in (height, width)]
     rows, columns = (
         upload(mirrored(images.sizes[:, axis, None], np.arange(-border, longer - border)), images.device)
         for axis, longer in enumerate(shape)
     )
-    places = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).expand(-1, channels, -1)
-    padded = images.pixels.reshape(count, channels, -1).gather(2, places).view(count, channels, *shape)
+    padded = take(images.pixels, rows[:, :, None] * width + columns[:, None, :])
     turned = upload(kernels[:, ::-1, ::-1].astype(np.float32), images.device)  # a correlation is a convolution with it
     spectrum = torch.fft.rfft2(padded) * torch.fft.rfft2(turned, s=shape)[:, None]
     filtered = torch.fft.irfft2(spectrum, s=shape)

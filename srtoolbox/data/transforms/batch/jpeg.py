@@ -79,7 +79,7 @@ class DiffJPEG(BatchDegradation):
             rows = np.flatnonzero(kinds == kind)
             some = images.select(rows)
             coded = self._coded(some.pixels.where(some.inside(), 0.0), qualities[rows], kind)
-            images = images.replace(rows, Images(coded, some.sizes, batched=True))
+            images = images.replace(rows, some.like(coded))
         return images
 
     def _coded(self, pixels: Tensor, quality: np.ndarray, subsampling: str) -> Tensor:

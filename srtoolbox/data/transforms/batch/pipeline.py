@@ -186,7 +186,7 @@ class DegradationPipeline:
         if begun.corners is not None and self.gt_size is not None:
             for name, image in images.items():
                 factor = 1 if name == "lq" else self.scale
-                images[name] = _cut(image, begun.corners * factor, self.gt_size * factor // self.scale)
+                images[name] = Images(image).crop(begun.corners * factor, self.gt_size * factor // self.scale).pixels
         images["lq"] = images["lq"].mul(255).round_().clamp_(0, 255).div_(255)
         return images
 
@@ -213,9 +213,3 @@ def _leaves(transform: Transform, key: str) -> Iterator[BatchDegradation]:
 def _levels(pixels: Tensor) -> Tensor:
     """(N, C, H, W) in [0, 1] -> (N, H, W, C) uint8."""
     return pixels.mul(255).round_().clamp_(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def _cut(images: Tensor, corners: np.ndarray, side: int) -> Tensor:
-    """Return the crop of each image at its corner (top, left), (N, C, side, side)."""
-    places = zip(images, corners.tolist(), strict=True)
-    return torch.stack([image[:, top : top + side, left : left + side] for image, (top, left) in places])

@@ -26,7 +26,7 @@ class PixelwiseDegradation(BatchDegradation):
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
         if images.batched:
-            return Images(self.change(images, parameters).clamp_(0, 1), images.sizes, batched=True)
+            return images.like(self.change(images, parameters).clamp_(0, 1))
 
         def changed(image: Tensor, number: int) -> Tensor:
             own = {name: values[number : number + 1] for name, values in parameters.items()}

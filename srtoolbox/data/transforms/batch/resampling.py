@@ -86,7 +86,7 @@ def _resample_together(images: Images, modes: np.ndarray, sizes: np.ndarray, ste
     )
     with exact_products(device):
         result = rows[:, None] @ (pixels @ columns.transpose(1, 2)[:, None])
-    return Images(result, sizes, batched=True)
+    return images.like(result, sizes)
 
 
 def _matrices(

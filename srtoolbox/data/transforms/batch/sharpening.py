@@ -51,9 +51,9 @@ class USMSharpening(BatchDegradation):
             return images.map(lambda image, _: self._sharpen(image, lambda plane: filter_image(plane, self._kernel[0])))
 
         def blur(pixels: Tensor) -> Tensor:
-            return filter_images(Images(pixels, images.sizes, batched=True), self._kernel).pixels
+            return filter_images(images.like(pixels), self._kernel).pixels
 
-        return Images(self._sharpen(images.pixels, blur), images.sizes, batched=True)
+        return images.like(self._sharpen(images.pixels, blur))
 
     def _sharpen(self, pixels: Tensor, blur: Callable[[Tensor], Tensor]) -> Tensor:
         residual = pixels - blur(pixels)
@@ -90,4 +90,4 @@ class SharpeningHalo(BatchDegradation):
         pixels = images.pixels[..., : blurred.shape[-2], : blurred.shape[-1]]
         weight = upload(parameters["weight"].astype(np.float32), images.device)[:, None, None, None]
         sharpened = (pixels - blurred).mul_(weight).add_(pixels).clamp_(0, 1)
-        return Images(sharpened, images.sizes, batched=images.batched)
+        return images.like(sharpened)
