@@ -297,6 +297,17 @@ def test_unknown_keys_are_told_with_the_nearest_name(made) -> None:
     assert "Did you mean 'num_feat'?" in lost["network_g.num_feats"] and "wholly_new" in lost
 
 
+def test_networks_of_authors_who_train_in_basicsr(made) -> None:
+    small = {
+        "type": "HAT", "upscale": 4, "in_chans": 3, "img_size": 64, "embed_dim": 12, "depths": [1], "num_heads": [2],
+        "window_size": 4, "mlp_ratio": 2, "squeeze_factor": 6, "upsampler": "pixelshuffle", "resi_connection": "1conv",
+    }  # fmt: skip
+    imported, config = made(options({"network_g": None, "model_type": "HATModel"}, {"network_g": small}))
+    assert imported.is_whole
+    generator = config.model.generator
+    assert generator.num_features == 12 and generator.squeeze_factor == 6 and "mlp_ratio" not in generator
+
+
 def test_a_file_that_only_evaluates(made) -> None:
     change = {
         "train": None,

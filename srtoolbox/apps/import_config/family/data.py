@@ -25,6 +25,7 @@ IGNORED = {
     "pin_memory": LOADER,
     "persistent_workers": LOADER,
     "crop_pad_size": "small='reflect' fills small images up to the crop",
+    "task": "the folders say it: pairs, or GT alone",
     "data_type": "files are told by what they hold",
 }
 

@@ -19,6 +19,7 @@ IGNORED = {
     "tile_overlap": "images that do not fit into memory are cut by themselves (docs/large_images.md)",
     "window_size": "sides are padded as the network needs it",
     "use_image": "as it is here",
+    "use_chop": "images that do not fit into memory are cut by themselves (docs/large_images.md)",
     "rgb2bgr": "the order of channels is the network's own matter",
     "save_tb": "the log has images of the evaluation",
     "cal_score": "metrics say it",

@@ -24,6 +24,7 @@ def read_general(job: Import) -> None:
         options.same(key, LAUNCH)
     for key in ("print_network", "watch", "contrib", "version"):
         options.same(key, "what is printed, not what is computed")
+    options.same("tile", "images that do not fit into memory are cut by themselves (docs/large_images.md)")
     options.same("auto_resume", "tools/train.py CONFIG --resume")
     _read_gpus(job)
     if job.is_training:
