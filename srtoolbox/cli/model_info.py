@@ -1,6 +1,6 @@
 """Parameters, FLOPs, receptive field, time and memory of networks of configs or checkpoints.
 
-Of an image that `upscale` made: the weights, network, scale, version and options it was made by.
+Of an image or a video that was upscaled: the weights, network, scale, version and options it was made by.
 """
 
 from __future__ import annotations

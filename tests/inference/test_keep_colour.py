@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from torch import Tensor
 
-from srtoolbox import Picture, Upscaler, colour_shift, upscale_picture
+from srtoolbox import Picture, Upscaler, colour_shift, load_network, upscale_picture
 from srtoolbox.image.low_frequencies import means_of, smoothed
 from srtoolbox.inference.keep_colour import ColourCells, kept_colour, waiting_rows
 from srtoolbox.registry import NETWORKS
 from srtoolbox.resize import imresize
 from tests.inference.networks import Smooth, build
+from tests.weights.formats.public_files import COMPACT
 
 
 class Shifting(Smooth):
@@ -142,6 +146,15 @@ def test_a_result_that_wraps_has_no_seam(image: np.ndarray) -> None:
     upscaler = Upscaler(Shifting(), wrap="xy", keep_colour=True)
     rolled = np.roll(upscaler(np.roll(image, (32, 48), (0, 1))), (-64, -96), (0, 1))
     assert np.abs(rolled.astype(int) - upscaler(image)).max() <= 1
+
+
+@pytest.mark.slow
+def test_a_published_gan_on_a_photograph(weights_root: Path) -> None:
+    image = np.ascontiguousarray(skimage.data.astronaut()[:200, 120:320])
+    network = load_network(str(weights_root / COMPACT))
+    plain, kept = (Upscaler(network, keep_colour=keeps) for keeps in (False, True))
+    before, after = (np.abs(low_difference(plain, image, each(image))) for each in (plain, kept))
+    assert np.quantile(before, 0.5) > 1 and np.quantile(after, 0.99) < 0.5
 
 
 def test_cells_of_a_result_that_is_longer_than_the_scale_says() -> None:
