@@ -45,6 +45,10 @@ def main(argv: Sequence[str]) -> int:
 
     file = vars(args).pop("json")
     if is_result(args.source):
+        if args.overrides:
+            parser.error(
+                f"{args.overrides[0]} changes a config; {args.source} is a result, of which nothing is measured"
+            )
         steps = read_steps(args.source)
         print("\n".join([args.source, *in_words(steps)]))
         if file:

@@ -47,6 +47,8 @@ def test_weights_network_scale_version_and_options(espcn: str, image: Path, tmp_
     jpeg = upscaled(espcn, image, tmp_path / "out", ext="jpg", quality=80, transparency="bicubic", **more)
     options = {"transparency": "bicubic", "quality": 80, "ensemble": True, "dtype": "bf16", "outscale": 2.5}
     assert read_steps(jpeg) == [step | {"options": options | {"keep_colour": True}}]
+    (alone,) = read_steps(upscaled(espcn, image, tmp_path / "out", ext="same", quality=80))
+    assert alone == step  # PNG has no quality
     assert [each["scale"] for each in read_steps(upscaled(espcn, jpeg, tmp_path / "again"))] == [3, 3]
     both = Checkpoint(espcn, other=espcn, alpha=0.25, weights="raw", trial=False)
     blended = step_of(both, Upscaler(both.load()))
@@ -99,6 +101,8 @@ def test_model_info_reads_it(espcn: str, image: Path, tmp_path: Path, capsys: py
     assert lines[-1] == "options  wrap x, keep_colour"
     assert json.loads((tmp_path / "steps.json").read_text())["steps"] == read_steps(second)
     assert main(["model_info", str(image)]) == 2
+    with pytest.raises(SystemExit):
+        main(["model_info", str(second), "model.generator.scale=2"])
     assert "does not say where it comes from" in capsys.readouterr().err
 
 

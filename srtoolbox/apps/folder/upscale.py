@@ -141,7 +141,7 @@ def upscale_folder(
         return _report_pieces(planned, pieces, console)
     upscalers = _upscalers(network, device, transparency, settings)
     alpha = None if transparency == "network" else "bicubic" if transparency == "bicubic" else "an Upscaler"
-    step = step_of(network, upscalers[0], transparency=alpha, quality=quality) if provenance else None
+    step = step_of(network, upscalers[0], transparency=alpha) if provenance else None
     reading = Reading(quality, f".{naming.ext}", workers, skip_existing, step)
     return _upscale_planned(planned, pieces, piece, upscalers, reading, console)
 
@@ -348,7 +348,7 @@ class _Run:
         """Hand the bands of one image to a thread that writes them."""
         job, image, form, rows, watch = begun
         suffix, quality = self._format(job)
-        metadata = self._signed(image.metadata, suffix)
+        metadata = self._signed(image.metadata, suffix, quality)
         writer = BackgroundWriter[np.ndarray, list[str]](
             partial(write, job, suffix, form, metadata, quality), ahead=2, pool=self._threads
         )
@@ -366,7 +366,7 @@ class _Run:
             return
         writer.close()
 
-    def _signed(self, metadata: Metadata, suffix: str) -> Metadata:
+    def _signed(self, metadata: Metadata, suffix: str, quality: int | None) -> Metadata:
         """Return what a result keeps of its input beside pixels, and where it comes from."""
         step = self._reading.step
         if step is None:
@@ -374,6 +374,8 @@ class _Run:
         if suffix.lower() == ".bmp" and not self._has_told_bmp:
             self._has_told_bmp = True
             self._lines.say("note: BMP has no place for where a result comes from (all other formats have)")
+        if quality is not None:
+            step = step | {"options": {**step.get("options", {}), "quality": quality}}
         return replace(metadata, provenance=with_step(metadata.provenance, step))
 
     def _format(self, job: Job) -> tuple[str, int | None]:
