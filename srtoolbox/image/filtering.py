@@ -9,6 +9,12 @@ _DIRECT_TAPS = 121  # up to so many weights adding products is the fastest way
 _NEGLIGIBLE = 1e-7  # of what all weights add up to
 
 
+def mirrored(places: np.ndarray, length: int | np.ndarray) -> np.ndarray:
+    """Return where whole-numbered places lie in a row of `length` px that goes on mirrored, its ends not repeated."""
+    last = length - 1
+    return last - np.abs(places % np.maximum(2 * last, 1) - last)
+
+
 def correlate(planes: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     """Correlate planes with a kernel, in the fastest of three ways, to 1e-6 of the largest value.
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from srtoolbox.errors import ImageError, SrtoolboxError
+from srtoolbox.image.filtering import mirrored
 from srtoolbox.image.tensors import expand_gray
 
 
@@ -141,12 +142,7 @@ def _moved(image: np.ndarray, size: tuple[int, int], by: tuple[int, int]) -> np.
     It goes on mirrored, for repeated edges would be seen as streaks; what fills it up repeats its edge.
     """
     rows, columns = (
-        _mirrored(np.minimum(np.arange(whole), length - 1) + shift, length)
+        mirrored(np.minimum(np.arange(whole), length - 1) + shift, length)
         for whole, shift, length in zip(size, by, image.shape[:2], strict=True)
     )
     return expand_gray(image[rows[:, None], columns])
-
-
-def _mirrored(places: np.ndarray, length: int) -> np.ndarray:
-    period = max(2 * (length - 1), 1)
-    return (length - 1) - np.abs(places % period - (length - 1))

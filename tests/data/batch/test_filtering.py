@@ -9,7 +9,8 @@ from scipy.ndimage import correlate
 
 from srtoolbox.data.transforms.batch import kernels
 from srtoolbox.data.transforms.batch.base import Images, stack
-from srtoolbox.data.transforms.batch.filtering import filter_images, mirrored
+from srtoolbox.data.transforms.batch.filtering import filter_images
+from srtoolbox.image.filtering import mirrored
 
 SIZES = [(45, 60), (60, 33), (3, 7), (1, 60), (9, 1), (60, 60), (2, 2)]
 
@@ -58,4 +59,4 @@ def test_one_kernel_for_all_images() -> None:
 def test_mirrored_places_are_numpys() -> None:
     for length in (1, 2, 3, 10):
         expected = np.pad(np.arange(length), 25, mode="reflect")
-        assert (mirrored(np.array(length), np.arange(-25, length + 25)) == expected).all()
+        assert (mirrored(np.arange(-25, length + 25), length) == expected).all()

@@ -9,11 +9,9 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan, upload
-from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, mix, per_image
+from srtoolbox.data.transforms.batch.pixelwise import YCBCR, PixelwiseDegradation, mix, per_image
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.registry import TRANSFORMS
-
-_LUMA = np.array([[0.299, 0.587, 0.114]])  # BT.601
 
 
 @TRANSFORMS.register
@@ -48,4 +46,4 @@ class ColourCast(PixelwiseDegradation):
             return images.pixels.pow(gamma)
         gains = np.stack([parameters["red"], np.ones(len(images)), parameters["blue"]], 1).astype(np.float32)
         balanced = (images.pixels * upload(gains, images.device)[..., None, None]).clamp_(0, 1).pow_(gamma)
-        return mix(balanced, _LUMA).lerp(balanced, per_image(parameters["saturation"], images.device))
+        return mix(balanced, YCBCR[:1]).lerp(balanced, per_image(parameters["saturation"], images.device))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import Images, take, upload
-from srtoolbox.image.filtering import correlate
+from srtoolbox.image.filtering import correlate, mirrored
 
 
 def filter_images(images: Images, kernels: np.ndarray) -> Images:
@@ -31,20 +31,13 @@ def filter_image(image: Tensor, kernel: np.ndarray) -> Tensor:
     return torch.from_numpy(correlate(image.numpy(), kernel))
 
 
-def mirrored(length: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Return where whole-numbered positions lie in rows of these lengths that go on mirrored."""
-    period = np.maximum(2 * length - 2, 1)
-    place = np.mod(positions, period)
-    return np.minimum(place, period - place) * (length > 1)
-
-
 def _filter_batch(images: Images, kernels: np.ndarray) -> Tensor:
     """Filter all at once by Fourier transforms, each image on a canvas with its border."""
     height, width = images.pixels.shape[-2:]
     border = kernels.shape[-1] // 2
     shape = [_canvas(length + 2 * border) for length in (height, width)]
     rows, columns = (
-        upload(mirrored(images.sizes[:, axis, None], np.arange(-border, longer - border)), images.device)
+        upload(mirrored(np.arange(-border, longer - border), images.sizes[:, axis, None]), images.device)
         for axis, longer in enumerate(shape)
     )
     padded = take(images.pixels, rows[:, :, None] * width + columns[:, None, :])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, upload
+from srtoolbox.data.transforms.batch.pixelwise import YCBCR
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.devices import exact_products
 from srtoolbox.errors import ConfigError
@@ -35,7 +36,7 @@ _LUMA_STEPS = np.array(
 _CHROMA_STEPS = np.full((8, 8), 99)
 _CHROMA_STEPS[:4, :4] = [[17, 18, 24, 47], [18, 21, 26, 66], [24, 26, 56, 99], [47, 66, 99, 99]]
 
-TO_YCBCR = 255 * np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+TO_YCBCR = 255 * YCBCR
 """From RGB in [0, 1] to luma and chroma in levels, those of chroma about 0."""
 FROM_CBCR = np.array([[0, 1.402], [-0.344136, -0.714136], [1.772, 0]]) / 255
 """From chroma back to what it adds to each of RGB."""

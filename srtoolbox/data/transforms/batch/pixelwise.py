@@ -10,6 +10,9 @@ from torch import Tensor
 
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, upload
 
+YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
+"""From RGB to luma and chroma, that of chroma about 0: BT.601 as JPEG has it."""
+
 
 class PixelwiseDegradation(BatchDegradation):
     """A change that leaves sizes as they are and knows of an image no more than its pixels.

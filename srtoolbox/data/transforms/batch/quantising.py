@@ -11,12 +11,13 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs, uniform_hashes
 from srtoolbox.data.transforms.batch.base import Images, Parameters, Plan, upload
-from srtoolbox.data.transforms.batch.pixelwise import PixelwiseDegradation, mix, per_image
+from srtoolbox.data.transforms.batch.pixelwise import YCBCR, PixelwiseDegradation, mix, per_image
 from srtoolbox.data.transforms.degrade import ordered_range
 from srtoolbox.errors import ConfigError
 from srtoolbox.registry import TRANSFORMS
 
 _SIDE = 64
+_TO_RGB = np.linalg.inv(YCBCR)
 DITHERS = ("none", "bayer", "noise")
 
 
@@ -69,11 +70,7 @@ class Banding(PixelwiseDegradation):
         steps = per_image(parameters["levels"] - 1, images.device)
         if images.pixels.shape[1] != 3:
             return (images.pixels * steps).round_().div_(steps)
-        return mix(mix(images.pixels, _TO_YCBCR).mul_(steps).round_().div_(steps), _FROM_YCBCR)
-
-
-_TO_YCBCR = np.array([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
-_FROM_YCBCR = np.linalg.inv(_TO_YCBCR)
+        return mix(mix(images.pixels, YCBCR).mul_(steps).round_().div_(steps), _TO_RGB)
 
 
 def _thresholds(images: Images, parameters: Parameters) -> Tensor:
