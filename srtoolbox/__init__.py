@@ -10,6 +10,7 @@ from srtoolbox import moved
 
 if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two alike
     from srtoolbox.apps.browse.browse import browse_data
+    from srtoolbox.apps.comparison import compare_runs
     from srtoolbox.apps.folder.upscale import upscale_folder
     from srtoolbox.apps.import_config import import_config
     from srtoolbox.apps.scoring.score import test
@@ -37,6 +38,7 @@ _PUBLIC = {
     "Upscaler": "srtoolbox.inference.upscaler",
     "browse_data": "srtoolbox.apps.browse.browse",
     "colour_shift": "srtoolbox.image.colour_shift",
+    "compare_runs": "srtoolbox.apps.comparison",
     "convert": "srtoolbox.data.prepare.convert",
     "evaluate": "srtoolbox.engine.evaluate",
     "import_config": "srtoolbox.apps.import_config",
@@ -55,9 +57,9 @@ _PUBLIC = {
 }
 # fmt: off
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
-    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "browse_data", "colour_shift", "convert",
-    "evaluate", "import_config", "imresize", "load_network", "open_store", "read_image", "read_picture", "test",
-    "train", "upscale", "upscale_folder", "upscale_picture", "write_image", "write_picture",
+    "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "browse_data", "colour_shift", "compare_runs",
+    "convert", "evaluate", "import_config", "imresize", "load_network", "open_store", "read_image", "read_picture",
+    "test", "train", "upscale", "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
 # fmt: on
 

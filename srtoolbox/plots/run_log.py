@@ -80,6 +80,18 @@ def read_run(path: str | os.PathLike) -> RunLog:
     return RunLog(name, *groups)
 
 
+def training_seconds(work_dir: str | os.PathLike) -> float:
+    """Return the seconds of all iterations in a run's log, those of saves and evaluations left out."""
+    total, last = 0.0, 0
+    text = (Path(work_dir) / LOG_NAME).read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            record = json.loads(line)
+            if record["kind"] == "train":
+                total, last = total + record.get("time", 0.0) * (record["iter"] - last), record["iter"]
+    return total
+
+
 def _curve(points: Mapping[int, float]) -> Curve:
     iters = sorted(points)
     return Curve(np.array(iters), np.array([points[number] for number in iters]))

@@ -178,7 +178,7 @@ class Job:
                     train_run(run)
                 ending = report_outcome(run) if dist.is_main() else Ending.FINISHED
                 if dist.is_main():
-                    self._lock.note_end(run.iter)
+                    self._lock.note_end(run.iter, ending)
                 LOGGER.info("%s", closing_sentence(run, self.source or self.work_dir / CONFIG))
                 return self._result(ending, run.iter)
             except Stop as stop:

@@ -55,7 +55,7 @@ class Change(NamedTuple):
         match self.path.split("."):
             case ["optim", _, "clip" | "frozen", *_]:
                 effect = "from the next iteration on"
-        return f"{self.path} {' -> '.join(_cut(_shown(self.before), _shown(self.now)))} ({effect})"
+        return f"{self.path} {' -> '.join(_cut(shown(self.before), shown(self.now)))} ({effect})"
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
@@ -88,11 +88,12 @@ def _are_dicts(value: object) -> TypeGuard[list[dict]]:
     return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a value of a config in one line, a component as `Adam(lr=0.001)`."""
     if value is None:
         return "(not set)"
     if isinstance(value, dict) and "type" in value:
-        rest = ", ".join(f"{key}={_shown(item)}" for key, item in value.items() if key != "type")
+        rest = ", ".join(f"{key}={shown(item)}" for key, item in value.items() if key != "type")
         return f"{value['type']}({rest})"
     return repr(value)
 

@@ -141,6 +141,15 @@ def _superseded(folder: Path, iteration: int, aside: Path) -> Iterator[Path]:
             yield path
 
 
+def read_notes(work_dir: Path) -> dict[str, Any]:
+    """Return `began`, `job`, `from`, `finished`, `ending` of the run in a work dir, {} where there are none."""
+    try:
+        notes = read_json(work_dir / "run.json")
+    except (OSError, ValueError):
+        return {}
+    return notes if isinstance(notes, dict) else {}
+
+
 class RunLock:
     """Keeps a work dir for one run by a lock on `run.lock`; `run.json` says for whom."""
 
@@ -176,22 +185,18 @@ class RunLock:
             raise RunError(f"{work_dir} was used by another run meanwhile; start this one again")
 
     def read_notes(self) -> dict[str, Any]:
-        """Return `pid`, `host` of the holder, and `began`, `job`, `from`, `finished` of the run."""
-        try:
-            notes = read_json(self.path)
-        except (OSError, ValueError):
-            return {}
-        return notes if isinstance(notes, dict) else {}
+        """Return `pid`, `host` of the holder, and what `read_notes` has of the run."""
+        return read_notes(self.path.parent)
 
     def note_start(self, resumed_from: Path | None) -> None:
         """Note that the work dir is this job's from now on, and where its run began."""
         source = str(resumed_from.resolve()) if resumed_from else None
         job = os.environ.get("SLURM_JOB_ID")
-        self._note({"began": time.time(), "job": job, "from": source, "finished": None})
+        self._note({"began": time.time(), "job": job, "from": source, "finished": None, "ending": None})
 
-    def note_end(self, iteration: int) -> None:
-        """Note that the run has finished with this iteration, its evaluation and log included."""
-        self._note({"finished": iteration})
+    def note_end(self, iteration: int, ending: str) -> None:
+        """Note that the run has finished with this iteration, its evaluation and log included, and how."""
+        self._note({"finished": iteration, "ending": ending})
 
     def has_finished(self, path: Path, iteration: int) -> bool:
         """True if the run whose checkpoint `path` is has noted that it finished at this iteration.

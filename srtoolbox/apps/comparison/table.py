@@ -1,0 +1,93 @@
+"""Runs as a table on the console and as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from srtoolbox.apps.comparison.runs import ComparedRun, all_scores, direction
+from srtoolbox.apps.scoring.tables import marked
+from srtoolbox.engine.hooks.logger import clock
+from srtoolbox.engine.job.run_config import shown
+
+Differences = Mapping[str, Sequence[object]]
+_WIDTH = 40  # characters of a value
+
+
+def cut(value: object) -> str:
+    """Return a value of a config for a cell; '-' where the key is not set."""
+    text = "-" if value is None else shown(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+
+
+def short_keys(changed: Differences) -> dict[str, str]:
+    """Return the keys with their last parts alone, as many as make them differ."""
+    parts = {key: key.split(".") for key in changed}
+    for depth in range(1, max(map(len, parts.values()), default=1) + 1):
+        names = {key: ".".join(each[-depth:]) for key, each in parts.items()}
+        if len(set(names.values())) == len(names):
+            return names
+    return {key: key for key in changed}
+
+
+def best_texts(runs: Sequence[ComparedRun], score: str) -> list[str]:
+    """Return the best values with a star behind the best of them and their iterations."""
+    higher = direction(runs, score)
+    bests = [run.best(score, higher) for run in runs]
+    texts = marked({str(number): value for number, (value, _) in enumerate(bests)}, higher).values()
+    places = [place for _, place in bests]
+    return ["-" if place is None else f"{text} at {place:,}" for text, place in zip(texts, places, strict=True)]
+
+
+def last_text(run: ComparedRun, score: str) -> str:
+    """Return the last value of a score, '-' without one."""
+    return f"{run.last(score):.4f}" if score in run.scores else "-"
+
+
+def print_table(runs: Sequence[ComparedRun], changed: Differences, score: str | None, console: Console) -> None:
+    """Print a row for each run, and below it what of a run cannot be read.
+
+    Args:
+        runs: in their order.
+        changed: of their configs, in the same order.
+        score: the one that is shown; None where there is none.
+    """
+    table = Table(title=f"runs by {score}" if score else "runs", caption="* the best" if len(runs) > 1 else None)
+    table.add_column("run", overflow="fold")
+    for name in short_keys(changed).values():
+        table.add_column(name, justify="right", overflow="fold")
+    for name in ("best", "last", "iterations", "time", "state"):
+        table.add_column(name, justify="left" if name == "state" else "right", overflow="fold")
+    bests = best_texts(runs, score) if score else ["-"] * len(runs)
+    for number, (run, best) in enumerate(zip(runs, bests, strict=True)):
+        values = [cut(each[number]) if run.config else "?" for each in changed.values()]
+        last = last_text(run, score) if score else "-"
+        table.add_row(run.name, *values, best, last, f"{run.iteration:,}", clock(run.seconds), run.state)
+    if console.is_terminal:
+        console.print(table)
+    else:
+        Console(file=console.file, width=10_000).print(table)
+    for run in runs:
+        if run.fault:
+            console.print(f"{run.name}: {run.fault}", markup=False, highlight=False, soft_wrap=True)
+
+
+def as_csv(runs: Sequence[ComparedRun], changed: Differences) -> str:
+    """Return all scores in full precision, a row per run."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    scores = all_scores(runs)
+    heads = [name for score in scores for name in (f"{score} best", f"{score} best at", f"{score} last")]
+    writer.writerow(["run", "state", "iterations", "planned", "seconds", *changed, *heads, "fault"])
+    for number, run in enumerate(runs):
+        line: list[object] = [run.name, run.state, run.iteration, run.max_iters, run.seconds]
+        line += ["" if each[number] is None else shown(each[number]) for each in changed.values()]
+        for score in scores:
+            best, place = run.best(score, direction(runs, score))
+            line += ["" if place is None else best, place, "" if score not in run.scores else run.last(score)]
+        writer.writerow([*line, run.fault])
+    return file.getvalue()
