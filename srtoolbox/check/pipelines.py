@@ -108,6 +108,8 @@ def _check_sizes(report: Report, pipeline: Component, datasets: Sequence[Compone
         entry(**arguments).plan(np.full((_TRIED, 2), side), draws, _TRIED)  # type: ignore[attr-defined]
     except SrtoolboxError as error:
         report.add(path, str(error), key="steps")
+    except Exception as error:  # a plugin's
+        report.add_failure(path, error)
 
 
 def _is_step(component: Component) -> bool:

@@ -7,12 +7,16 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from srtoolbox.check import check
 from srtoolbox.config import Config
+from srtoolbox.data.loading.draws import Rngs
+from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters
 from srtoolbox.errors import ConfigError
+from srtoolbox.registry import TRANSFORMS, Registry
 from tests.data.batch import steps as _steps
 
 assert _steps
@@ -117,3 +121,18 @@ def test_a_step_alone_is_no_preprocess(kind: str, faults: Check) -> None:
     text = f"{GOOD[:start]}    preprocess=dict(type='{kind}'{transforms}),\n)\n{GOOD[end:]}"
     (line,) = faults(text.replace("input_size=24", "input_size=48"))
     assert f"8: model.preprocess: {kind} is no pipeline; one is dict(type='DegradationPipeline'" in line
+
+
+def test_a_plugins_draw_that_fails_is_a_fault(register: Callable[[Registry, Any], Any], faults: Check) -> None:
+    class Failing(BatchDegradation):
+        """Has a draw that takes too little."""
+
+        def draw(self, rngs: Rngs) -> Parameters:  # type: ignore[override]
+            return {}
+
+        def apply(self, images: Images, parameters: Parameters) -> Images:
+            return images
+
+    register(TRANSFORMS, Failing)
+    (line,) = faults(GOOD.replace("dict(type='Brightening', most=3.0)", "dict(type='Failing')"))
+    assert "model.preprocess" in line and "draw() takes 2 positional arguments" in line
