@@ -14,7 +14,7 @@ from srtoolbox.data.transforms.base import OneOf, RandomApply
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan, stack
 from srtoolbox.data.transforms.groups import Repeat, Sequence, Shuffle
 from srtoolbox.data.transforms.orientation import RandomHorizontalFlip
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, DataError
 
 SEED = 11
 
@@ -204,3 +204,40 @@ def test_crops_of_a_batch_are_those_of_each_image() -> None:
         expected = images.pixels[number, :, top : top + 8, left : left + 8]
         assert torch.equal(together.pixels[number], expected)
         assert torch.equal(images.crop(corners, 8).pixels[number], expected)
+
+
+class Careless(Shift):
+    """Returns whatever it is given, as a plugin may by mistake."""
+
+    def __init__(self, drawn: Any, made: Any) -> None:
+        super().__init__(1)
+        self.drawn, self.made = drawn, made
+
+    def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> Parameters:
+        return self.drawn
+
+    def apply(self, images: Images, parameters: Parameters) -> Images:
+        return self.made(images)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "made", "message"),
+    [
+        (None, None, r"Careless: draw returns arrays by name, a row for each image; it returned a NoneType"),
+        ({"sigma": 0.3}, None, r"draw returns .* 'sigma' of 2 is a float"),
+        ({"sigma": np.ones(1)}, None, r"draw returns .* 'sigma' of 2 is an array \(1,\)"),
+        ({}, lambda images: images.pixels, r"Careless: it makes Images of float32, and made a Tensor"),
+        ({}, lambda images: images.like(images.pixels.double()), r"and made torch\.float64"),
+        (
+            {},
+            lambda images: images.map(lambda image, _: image[:, ::2]),
+            r"Careless: it made an image of 8x4 px, where its sizes_after says 8x8",
+        ),
+    ],
+)
+def test_what_a_step_returns_is_looked_at(drawn: Any, made: Any, message: str) -> None:
+    sizes = np.full((2, 2), 8)
+    plan = Plan(sizes, sizes)
+    with pytest.raises(DataError, match=message):
+        Careless(drawn, made).add_to(plan, Rngs(0, np.arange(2)), np.arange(2))
+        plan.run(Images(torch.zeros(2, 3, 8, 8)))

@@ -12,7 +12,7 @@ from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch import kernels
 from srtoolbox.data.transforms.batch.base import Images, Plan, stack
 from srtoolbox.data.transforms.batch.blur import Blur, GaussianDownsampling, KernelBlur, SincFilter
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.registry import TRANSFORMS
 from tests.data.batch.transcriptions import bsrgan
 
@@ -151,3 +151,12 @@ def test_impossible_arguments_are_refused(config: dict[str, Any], key: str, sent
     with pytest.raises(ConfigError, match=sentence) as raised:
         TRANSFORMS.build(config)
     assert raised.value.faults[0].key == key
+
+
+def test_a_kernel_without_a_middle_is_refused() -> None:
+    class Even(KernelBlur):
+        def draw(self, rngs: Rngs, sizes: np.ndarray, plan: Plan) -> dict[str, np.ndarray]:
+            return {"kernel": np.full((len(rngs), 4, 4), 1 / 16)}
+
+    with pytest.raises(DataError, match="Even: kernels have odd sides, and it drew some of 4 px"):
+        Even().apply(Images(torch.zeros(1, 3, 8, 8)), drawn(Even(), 1))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.base import Sample, Transform
+from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float
 from srtoolbox.image.tensors import to_image
 
@@ -178,6 +179,8 @@ class BatchDegradation(Transform):
 
     def add_to(self, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
         parameters = self.draw(rngs, plan.sizes[rows], Plan(plan.sizes[rows], plan.lq_sizes[rows]))
+        if fault := _fault_of_parameters(parameters, len(rows)):
+            raise DataError(f"{type(self).__name__}: draw returns arrays by name, a row for each image; {fault}")
         plan.sizes[rows] = self.sizes_after(plan.sizes[rows], parameters)
         plan.actions.append(Action(self, rows, parameters))
 
@@ -189,6 +192,29 @@ class BatchDegradation(Transform):
         return sample
 
 
+def _fault_of_parameters(parameters: object, count: int) -> str | None:
+    """Return what is wrong with what a step has drawn for so many images, or None."""
+    if not isinstance(parameters, Mapping):
+        return f"it returned a {type(parameters).__name__}"
+    for name, values in parameters.items():
+        shape = values.shape if isinstance(values, np.ndarray) else None
+        if shape is None or shape[:1] != (count,):
+            got = f"a {type(values).__name__}" if shape is None else f"an array {shape}"
+            return f"{name!r} of {count} is {got}"
+    return None
+
+
+def _fault_of_images(images: object, sizes: np.ndarray) -> str | None:
+    """Return what is wrong with what a step has made of images, whose sizes should be these now, or None."""
+    if not isinstance(images, Images) or images.pixels.dtype != torch.float32:
+        got = images.pixels.dtype if isinstance(images, Images) else f"a {type(images).__name__}"
+        return f"it makes Images of float32, and made {got}"
+    if not np.array_equal(images.sizes, sizes):
+        made, said = ("{1}x{0}".format(*each[0]) for each in (images.sizes, sizes))
+        return f"it made an image of {made} px, where its sizes_after says {said}"
+    return None
+
+
 @dataclass(frozen=True)
 class Action:
     """A step of a plan: a degradation of some images of a batch, with its parameters."""
@@ -198,11 +224,18 @@ class Action:
     parameters: Parameters
 
     def run(self, images: Images) -> Images:
-        """Return the batch with its `rows` degraded."""
+        """Return the batch with its `rows` degraded.
+
+        Raises:
+            DataError: the step returned anything else than float32 images of the sizes that it says.
+        """
         chosen = images.select(self.rows)
         if not self.step.overshoots:
             chosen = chosen.clipped()
-        return images.replace(self.rows, self.step.apply(chosen, self.parameters))
+        result = self.step.apply(chosen, self.parameters)
+        if fault := _fault_of_images(result, self.step.sizes_after(chosen.sizes, self.parameters)):
+            raise DataError(f"{type(self.step).__name__}: {fault}")
+        return images.replace(self.rows, result)
 
     def alone(self, image: int) -> list[Action]:
         """Return it as the action on that image in a batch of its own, or nothing if it is not among the rows."""

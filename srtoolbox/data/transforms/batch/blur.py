@@ -13,7 +13,7 @@ from srtoolbox.data.transforms.batch import kernels
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters, Plan
 from srtoolbox.data.transforms.batch.filtering import filter_images
 from srtoolbox.data.transforms.degrade import ordered_range
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.interfaces import require_positive
 from srtoolbox.registry import TRANSFORMS
 
@@ -46,7 +46,10 @@ class KernelBlur(BatchDegradation):
         """Return 'kernel' (n, k, k) float64, and what describes each."""
 
     def apply(self, images: Images, parameters: Parameters) -> Images:
-        return filter_images(images, parameters["kernel"])
+        kernel = parameters["kernel"]
+        if kernel.shape[-1] % 2 == 0:
+            raise DataError(f"{type(self).__name__}: kernels have odd sides, and it drew some of {kernel.shape[-1]} px")
+        return filter_images(images, kernel)
 
 
 @TRANSFORMS.register
