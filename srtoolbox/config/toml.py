@@ -13,6 +13,8 @@ from srtoolbox.errors import ConfigError
 _TABLE = re.compile(r"\s*\[(\[)?\s*([^\[\]]+?)\s*\]")
 _KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
 _PLACE = re.compile(r"line (\d+)")
+_FLAT = re.compile(r"""("{3}|'{3})(?:\\.|.)*?\1|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|#[^\n]*""", re.DOTALL)
+"""Strings and comments: their brackets nest nothing."""
 _DEEPEST = 32  # brackets within brackets on the way; tomllib calls itself for each
 
 Path = tuple[str | int, ...]
@@ -41,7 +43,8 @@ def read_toml(text: str, file: str, budget: Budget) -> Value:
 
 def _check_nesting(text: str, file: str) -> None:
     depth = 0
-    for number, line in enumerate(text.splitlines(), 1):
+    bare = _FLAT.sub(lambda match: "\n" * match[0].count("\n"), text)
+    for number, line in enumerate(bare.split("\n"), 1):
         for character in line:
             depth += (character in "[{") - (character in "]}")
             depth = max(depth, 0)

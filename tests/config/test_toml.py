@@ -58,3 +58,13 @@ def test_what_is_refused(tmp_path: Path, text: str, fault: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=fault):
         Config.fromfile(path)
+
+
+def test_brackets_in_comments_and_strings_nest_nothing(tmp_path: Path) -> None:
+    path, brackets = tmp_path / "a.toml", "[" * 40
+    lines = ["# half open: [0, 1)"] * 40 + [f"a = '{brackets}'", f'b = "\\"{brackets}"', f'c = """\n{brackets}"""']
+    path.write_text("\n".join(lines))
+    assert Config.fromfile(path).to_dict() == {"a": brackets, "b": '"' + brackets, "c": brackets}
+    path.write_text(f"a = '''\n'''\nb = [ # [\n{brackets}")
+    with pytest.raises(ConfigError, match=r"a\.toml:4: nested deeper"):
+        Config.fromfile(path)
