@@ -331,6 +331,7 @@ def test_a_file_that_only_evaluates(made) -> None:
         ({"network_g": {"type": "ECBSR"}}, r"train.yml:\d+: network_g.type: the network 'ECBSR' has no counterpart"),
         ({"network_g": {"type": "EDVR"}}, "EDVR is for video"),
         ({"model_type": "SwinIRModell"}, "Did you mean 'swinirmodel'"),
+        ({"scale": None}, r"train.yml(:\d+)?: scale: the file does not say"),
         ({"scale": "four"}, r"train.yml:\d+: scale: a whole number is wanted, got 'four'"),
         ({"train": {"total_iter": None}}, "does not say how many iterations"),
         ({"train": {"optim_g": {"type": "Adma"}}}, "Did you mean 'adam'"),

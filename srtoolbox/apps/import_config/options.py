@@ -45,9 +45,8 @@ class Options:
         return f"{self.path}.{name}" if self.path else name
 
     def place(self, name: str = "") -> str:
-        """Return 'file:line' of a key, or of the mapping."""
-        origin = self._values.origin_of(name)
-        return str(origin) if origin else self.key(name)
+        """Return 'file:line' of a key, or of the mapping; the file alone where the whole lacks the key."""
+        return str(self._values.origin_of(name) or self.record.file)
 
     def line(self, name: str) -> str:
         """Return the key's line in the file, 'base.py:12' in another one, '' where no file has it."""
