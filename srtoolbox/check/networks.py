@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from srtoolbox.check.components import Component, averaged_by_optimizers
 from srtoolbox.check.faults import Report
 from srtoolbox.devices import without_memory
-from srtoolbox.errors import Fault
+from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.interfaces import (
     CHANNELS,
     discriminator_facts_of,
@@ -25,8 +28,13 @@ from srtoolbox.registry import HOOKS, NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
 _SMALL = 2**22  # parameters
+_MOST = 20_000  # weights and biases that a network has; the largest published ones have some thousands
 _SIDE = 16  # LR pixels of the image a network is tried with
 _ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
+
+
+class EndlessNetworkError(SrtoolboxError):
+    """A network whose numbers ask for more layers than any has: it would fill the memory."""
 
 
 class BuiltNetwork(NamedTuple):
@@ -60,7 +68,12 @@ def _try_network(report: Report, component: Component) -> BuiltNetwork | None:
         return None
     slot = component.path.rpartition(".")[2]
     failures = {}
-    for device in _devices(component.cfg):
+    try:
+        devices = _devices(component.cfg)
+    except EndlessNetworkError as error:
+        report.add_failure(component.path, error)
+        return None
+    for device in devices:
         memory = without_memory() if device == "meta" else torch.device(device)
         try:
             with memory, torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -86,13 +99,34 @@ def _devices(cfg: Mapping[str, object]) -> tuple[str, str]:
     """Return where to try a network: meta takes no memory, but a second for its first operator.
 
     It imports PyTorch's compiler for it. A small network has done all its work on the CPU by then.
+
+    Raises:
+        EndlessNetworkError: it would not be made in any time.
     """
     try:
-        with without_memory(), torch.random.fork_rng(devices=[]):
+        with _bounded(), without_memory(), torch.random.fork_rng(devices=[]):
             parameters = sum(each.numel() for each in NETWORKS.build(cfg).parameters())
+    except EndlessNetworkError:
+        raise
     except Exception:  # the trial tells why
         return "meta", "cpu"
     return ("cpu", "meta") if parameters <= _SMALL else ("meta", "cpu")
+
+
+@contextlib.contextmanager
+def _bounded() -> Iterator[None]:
+    """Raise EndlessNetworkError in the network that is being made, once it has more than _MOST weights."""
+    numbers = itertools.count(1)
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:
+        if next(numbers) > _MOST:
+            raise EndlessNetworkError(f"it has more than {_MOST:,} weights and biases: is a number of blocks wrong?")
+
+    handle = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _fault_of(network: nn.Module, device: str, slot: str, sizes: Mapping[str, int]) -> str | None:

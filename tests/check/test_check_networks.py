@@ -274,3 +274,21 @@ def test_a_small_network_is_tried_where_no_compiler_is_imported(faults, register
     text = GOOD.replace("type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]", described)
     assert faults(text.replace("'conv3'", "'conv'")) == []
     assert Remembers.places == [place]
+
+
+class Endless(WrongShape):
+    """Has as many blocks as it is told."""
+
+    def __init__(self, scale: int, blocks: int) -> None:
+        super().__init__(scale)
+        self.body = nn.Sequential(*[nn.Conv2d(3, 3, 3) for _ in range(blocks)])
+
+
+def test_a_network_of_blocks_without_end_is_refused_before_it_fills_the_memory(faults, register, monkeypatch):
+    register(NETWORKS, Endless)
+    monkeypatch.setattr("srtoolbox.check.networks._MOST", 100)
+    described = f"type='Endless', scale=3, blocks={10**30}"
+    text = GOOD.replace("type='ESPCN', scale=scale, kernels=[3, 3, 3], channels=[8, 4]", described)
+    (fault,) = faults(text)
+    assert re.search(r"4: model\.generator: cannot be built: it has more than 100 weights and biases", fault)
+    nn.Sequential(*[nn.Linear(1, 1) for _ in range(60)])  # elsewhere nothing is counted
