@@ -13,12 +13,16 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
+from srtoolbox.apps.comparison.page import _orders
 from srtoolbox.apps.comparison.runs import ComparedRun, differences
 from srtoolbox.apps.comparison.table import short_keys
 from srtoolbox.cli import main
 from srtoolbox.errors import DataError, OptionError
 from srtoolbox.plots.run_log import training_seconds
+from tests.apps.browsing import OpenPage, browser
 from tests.conftest import TINY
+
+__all__ = ["browser"]  # a fixture
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +110,37 @@ def test_csv_has_all_scores(folder: Path) -> None:
 
 def test_the_page_has_everything_in_it(folder: Path, real: Path) -> None:
     (folder / "a/config.py").write_text("broken\n")
-    compared(folder, page=folder / "runs.html", by="photos/psnr")
+    _, printed = compared(folder, page=folder / "runs.html", by="photos/psnr")
+    assert f"open {folder / 'runs.html'}" in printed
     text = (folder / "runs.html").read_text(encoding="utf-8")
     assert text.count('scope="row"') == 5 and "data:image/svg+xml;base64," in text
     assert not re.search(r'(src|href)="(?!data:)', text) and "What cannot be read" in text
     assert 'data-value="25.0"' in text and "unfinished: 2 of 4" in text
+
+
+def test_columns_sort_by_numbers_else_by_names_and_what_is_not_set_stands_last() -> None:
+    assert str(_orders([10, None, 2.5])) == "[10.0, nan, 2.5]"
+    assert str(_orders(["SGD", None, "Adam"])) == "[1.0, nan, 0.0]"
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(browser, folder: Path) -> None:
+    compared(folder, page=folder / "runs.html", by="photos/psnr")
+    opened = OpenPage(browser, folder / "runs.html")
+
+    def order() -> list[str]:
+        return [Path(cell.inner_text()).name for cell in opened.page.locator("tbody th").all()]
+
+    assert order() == ["b", "a", "d", "c", "e"]
+    rate = opened.page.locator("thead button", has_text="lr")
+    rate.click()
+    assert order() == ["a", "c", "e", "b", "d"]
+    rate.click()
+    assert order() == ["d", "b", "a", "c", "e"]
+    assert opened.page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    opened.context.close()
+    assert opened.complaints == []
+    assert all(url.startswith(("data:", (folder / "runs.html").as_uri())) for url in opened.requests)
 
 
 def test_a_run_that_has_just_begun_and_one_without_scores(folder: Path) -> None:
@@ -139,6 +169,6 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_the_command(folder: Path, capsys: pytest.CaptureFixture) -> None:
-    page = folder / "page.html"
-    assert main(["compare", str(folder / "a"), str(folder / "b"), "--by", "photos/psnr", "-o", str(page)]) == 0
-    assert f"open {page}" in capsys.readouterr().out and page.exists()
+    file = folder / "runs.csv"
+    assert main(["compare", str(folder / "a"), str(folder / "b"), "--by", "photos/psnr", "--csv", str(file)]) == 0
+    assert "25.0000*" in capsys.readouterr().out and file.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Sequence
@@ -56,18 +57,19 @@ def _table(runs: Sequence[ComparedRun], changed: Differences) -> str:
     scores = all_scores(runs)
     names = [*short_keys(changed).values()]
     kinds = [(f"{score} {kind}", "") for score in scores for kind in ("best", "last")]
-    heads = [("Run", ""), *zip(names, changed, strict=True), *kinds, ("iterations", ""), ("time", ""), ("state", "")]
+    heads = [("Run", ""), ("state", ""), *zip(names, changed, strict=True), *kinds, ("iterations", ""), ("time", "")]
     head = "".join(
         f'<th scope="col" title="{escape(title)}"><button type="button" data-column="{number}">{named(name)}'
         "</button></th>"
         for number, (name, title) in enumerate(heads)
     )
     bests = {score: _best_of(runs, score) for score in scores}
-    orders = [_orders(values) for values in (*changed.values(), [run.state for run in runs])]
+    states, *orders = [_orders(values) for values in ([run.state for run in runs], *changed.values())]
     rows = []
     for number, run in enumerate(runs):
         cells = [f'<th scope="row" data-value="{escape(run.name)}">{named(run.name)}</th>']
-        for values, order in zip(changed.values(), orders, strict=False):
+        cells.append(f'<td data-value="{states[number]}">{named(run.state)}</td>')
+        for values, order in zip(changed.values(), orders, strict=True):
             text = cut(values[number]) if run.config else "?"
             title = escape(shown(values[number]))
             cells.append(_cell(f'<span title="{title}">{named(text)}</span>', order[number]))
@@ -78,7 +80,7 @@ def _table(runs: Sequence[ComparedRun], changed: Differences) -> str:
             last = run.last(score)
             cells.append(_cell(shown_score(last) if score in run.scores else "–", last))
         cells += [_cell(f"{run.iteration:,}", run.iteration), _cell(clock(run.seconds), run.seconds)]
-        rows.append(f'<tr>{"".join(cells)}<td data-value="{orders[-1][number]}">{named(run.state)}</td></tr>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
     return table(f"<tr>{head}</tr>", rows, "Runs", kind="sortable")
 
 
@@ -94,12 +96,12 @@ def _cell(text: str, value: float, is_best: bool = False) -> str:
 
 
 def _orders(values: Sequence[object]) -> list[float]:
-    """Return what sorts the values of a column: themselves where all are numbers, else their places."""
-    numbers = [float(value) for value in values if isinstance(value, int | float)]
-    if len(numbers) == len(values):
-        return numbers
-    texts = sorted({shown(value) for value in values})
-    return [float(texts.index(shown(value))) for value in values]
+    """Return what sorts the values of a column, nan where none is set: numbers themselves, else places."""
+    given = [value for value in values if value is not None]
+    if all(isinstance(value, int | float) for value in given):
+        return [float(value) if isinstance(value, int | float) else math.nan for value in values]
+    texts = sorted({shown(value) for value in given})
+    return [math.nan if value is None else float(texts.index(shown(value))) for value in values]
 
 
 def _faults(runs: Sequence[ComparedRun]) -> str:
