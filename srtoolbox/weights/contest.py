@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor, nn
 from srtoolbox.devices import to_exact
 from srtoolbox.image import read_image, rgb_to_ycbcr, to_tensor
 from srtoolbox.inference.restore import evaluation, restore
-from srtoolbox.interfaces import facts_of
+from srtoolbox.interfaces import NetworkWrapper, Refinable, facts_of, unwrap
+from srtoolbox.models.networks.adapter import Adapter
 from srtoolbox.resize import imresize
 
 Config = dict[str, Any]
@@ -26,8 +28,10 @@ CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 # a part with strong colours: there it shows where red and blue are mixed up
 _TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64
-_LARGEST_OF_WINDOWS = 40  # of networks without a field, which take longer than their parameters tell
+_LARGEST_OF_WINDOWS = 32  # of networks without a field, which take longer than their parameters tell
 _LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for it, and their part
+_AFFORDABLE_IMAGE = 25 * 10**8  # multiply-adds for one image of the others
+_WINDOWS = 4  # times what their parameters tell is what networks without a field take
 AFFORDABLE, AFFORDABLE_PART = 12 * 10**9, 3 * 10**9  # multiply-adds for all candidates, some tenths of a second
 LEAST_INPUT = 12  # pixels of a side
 # dB below the best on a part of it within which candidates are tried on the whole, how many at most,
@@ -56,8 +60,9 @@ class Sample(NamedTuple):
 class Contest:
     """Candidates that come in rounds: scored, or where that is costly, first compared on less.
 
-    Less is a small part of the photograph: those that come near the best there, and the first of
-    all, are scored on the whole.
+    Less is a small part of the photograph, on which those that differ only in how one network is
+    fed are one batch. Those that come near the best there, and the first of all, are scored on the
+    whole; none is while all agree too little with the part.
 
     Args:
         own: the networks that have the tensors.
@@ -65,57 +70,70 @@ class Contest:
 
     Attributes:
         results: of those that were scored, in their order.
+        assumed: that of the first of all.
+        is_hopeless: all agree too little with the part; the results are those on it.
         count: all that came.
     """
 
     def __init__(self, own: Sequence[Candidate], ways: int) -> None:
         network = own[0][1]
         self.results: list[Result] = []
+        self.assumed: Result
         self.count = 0
+        self._first = own[0]
         self._whole = sample_for(network)
         self._part: Sample | None = None
-        # multiply-adds of all candidates for a pixel, as of bodies at the LR size
-        cost = len(own) * (1 + ways) * _count_parameters(network)
+        # multiply-adds of all candidates for a pixel of LR
+        cost = len(own) * (1 + ways) * _cost_of_pixel(network)
         side = self._whole.lq.shape[-1]
         if cost * side**2 > AFFORDABLE and len(own) * (1 + ways) > 1:
             less = max(math.isqrt(AFFORDABLE_PART // cost), LEAST_INPUT)
             self._part = sample_for(network, min(less, side) * facts_of(network).scale)
         self._seen: list[Score] = []  # on the part
-        self._leader: Candidate | None = None  # there, but for the first of all
+        self._leader: Result | None = None  # there, but for the first of all
+        self.is_hopeless = self._part is not None  # so far
 
     def best(self) -> Result:
         """Return the best so far."""
         return best_of(self.results)
 
     def enter(self, candidates: Sequence[Candidate]) -> None:
-        """Score a round."""
+        """Score a round; the first one begins with the first of all."""
         kept = candidates if self._part is None else self._near_the_best(candidates, self._part)
-        self.results += [(config, score_on(network, self._whole)) for config, network in kept]
+        if self.is_hopeless and not self._agrees_too_little():
+            self.is_hopeless = False
+            kept, self.results = [self._first, *(each for each in kept if each is not self._first)], []
+        results = [(config, score_on(network, self._whole)) for config, network in kept]
+        if self.is_hopeless and not self.count:
+            results = [(self._first[0], self._seen[0])]
+        if results and not self.results:
+            self.assumed = results[0]
+        self.results += results
         self.count += len(candidates)
 
     def close(self) -> None:
-        """Score the one that leads on the part, where the rounds were hopeless."""
-        if self._leader is not None and self._is_hopeless():
-            config, network = self._leader
-            self.results.append((config, score_on(network, self._whole)))
+        """Add the one that leads on the part, where all were hopeless."""
+        if self._leader is not None:
+            self.results.append(self._leader)
 
     def _near_the_best(self, candidates: Sequence[Candidate], part: Sample) -> list[Candidate]:
-        scores, is_first = [score_on(network, part) for _, network in candidates], not self._seen
+        scores, is_first = scores_on([network for _, network in candidates], part), not self._seen
         leader = max(range(len(scores)), key=lambda number: scores[number].match)
         if not (is_first and leader == 0) and scores[leader].match > self._most("match"):
-            self._leader = candidates[leader]
+            self._leader = (candidates[leader][0], scores[leader])
         self._seen += scores
+        if self._agrees_too_little():
+            return []
         measure = "gain" if self._most("gain") > 0 else "match"
         least = self._most(measure) - (NEAR_GAIN if measure == "gain" else NEAR_MATCH)
         order = sorted(range(len(scores)), key=lambda number: -getattr(scores[number], measure))
-        near = [] if self._is_hopeless() else order[:NUMBER_NEAR]
-        kept = {number for number in near if getattr(scores[number], measure) >= least} | ({0} if is_first else set())
-        return [candidates[number] for number in sorted(kept)]
+        near = {number for number in order[:NUMBER_NEAR] if getattr(scores[number], measure) >= least}
+        return [candidates[number] for number in sorted(near)]
 
     def _most(self, measure: str) -> float:
         return max((getattr(score, measure) for score in self._seen), default=-math.inf)
 
-    def _is_hopeless(self) -> bool:
+    def _agrees_too_little(self) -> bool:
         return self._most("match") < HOPELESS
 
 
@@ -137,13 +155,23 @@ def _input_side(network: nn.Module) -> int:
     parameters, scale = _count_parameters(network), facts_of(network).scale
     if parameters <= _LARGE:
         has_field = scale == 1 or facts_of(network).receptive_field is not None
-        return min(_SIDE // scale, _LARGEST_INPUT if has_field else _LARGEST_OF_WINDOWS)
+        quick = max(math.isqrt(_AFFORDABLE_IMAGE // max(parameters, 1)), LEAST_INPUT)
+        return min(_SIDE // scale, _LARGEST_INPUT if has_field else _LARGEST_OF_WINDOWS, quick)
     quick = max(math.isqrt(AFFORDABLE // parameters), _SIDE_OF_LARGE // (4 if scale > 1 else 2))
     return min(_SIDE_OF_LARGE // scale, _LARGEST_INPUT, quick)
 
 
 def _count_parameters(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _cost_of_pixel(network: nn.Module) -> int:
+    """Return about the multiply-adds for a pixel of LR."""
+    facts, inner = facts_of(network), unwrap(network)
+    times = facts.scale**2 if isinstance(inner, Refinable) else 1
+    if facts.receptive_field is None:
+        times *= _WINDOWS
+    return max(_count_parameters(network), 1) * times
 
 
 def _channels(rgb: Tensor, colour: str) -> Tensor:
@@ -153,13 +181,50 @@ def _channels(rgb: Tensor, colour: str) -> Tensor:
 
 def score_on(network: nn.Module, sample: Sample) -> Score:
     """Return the figures of what a network makes of a part of the photograph."""
+    return _scores(network, sample, 1)[0]
+
+
+def scores_on(networks: Sequence[nn.Module], sample: Sample) -> list[Score]:
+    """Return the figures of several: Adapters of one network that come together are one batch."""
+    scores = []
+    for _, group in itertools.groupby(networks, lambda network: id(_fed_by(network))):
+        alike = list(group)
+        together = _Together(alike) if len(alike) > 1 else alike[0]
+        scores += _scores(together, sample, len(alike))
+    return scores
+
+
+def _fed_by(network: nn.Module) -> nn.Module:
+    """Return the network in an Adapter; any other as it is."""
+    return network.network if isinstance(network, Adapter) else network
+
+
+class _Together(NetworkWrapper):
+    """Adapters of one network: the n-th image of a batch goes the way of the n-th."""
+
+    def __init__(self, adapters: Sequence[nn.Module]) -> None:
+        super().__init__(_fed_by(adapters[0]))
+        self.adapters = [adapter for adapter in adapters if isinstance(adapter, Adapter)]
+
+    def forward(self, lq: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] for N adapters -> (N, C, scale * H, scale * W)."""
+        pairs = zip(self.adapters, lq.split(1), strict=True)
+        results = self.network(torch.cat([adapter.enter(image) for adapter, image in pairs])).split(1)
+        return torch.cat([adapter.leave(sr) for adapter, sr in zip(self.adapters, results, strict=True)])
+
+
+def _scores(network: nn.Module, sample: Sample, count: int) -> list[Score]:
+    """Return the figures of each image of what a network makes of `count` copies of a part."""
     gt, lq, bicubic = sample
     with evaluation(network), torch.inference_mode():
-        sr = restore(network, lq).output.float().clamp(0, 1)
+        batch = restore(network, lq.expand(count, -1, -1, -1)).output.float().clamp(0, 1)
     size = (lq.shape[-2], lq.shape[-1])
-    back = sr if sr.shape[-2:] == size else imresize(sr, size=size)
     truth = _channels(lq, facts_of(network).colour)
-    return Score(_psnr(sr, gt) - bicubic, _psnr(back, truth))
+    scores = []
+    for sr in batch.split(1):
+        back = sr if sr.shape[-2:] == size else imresize(sr, size=size)
+        scores.append(Score(_psnr(sr, gt) - bicubic, _psnr(back, truth)))
+    return scores
 
 
 def _psnr(image: Tensor, target: Tensor) -> float:

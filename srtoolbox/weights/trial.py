@@ -22,7 +22,7 @@ from srtoolbox.interfaces import facts_of, fuse_branches
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.contest import Candidate, Config, Contest, Result, Score, best_of, sample_for, score_on
 
-REVISION = 5  # counts changes of what is tried and how, for verdicts that are kept
+REVISION = 6  # counts changes of what is tried and how, for verdicts that are kept
 # dB of agreement: from the first on nothing is said, below the second the file is refused
 SOUND, REFUSED = 25.0, 20.0  # docs/other_weights.md has the table that they come from
 _DIV2K = [0.4488, 0.4371, 0.4040]
@@ -40,6 +40,7 @@ RGB_CONVENTIONS: dict[str, dict[str, Any]] = {
     "images in 0 ... 255 less DIV2K's mean": {"peak": 255.0, "mean": _DIV2K},
     "JPEG's YCbCr": {"order": "ycbcr"},
 }
+_RANGES = [way for way in (*CONVENTIONS.values(), *RGB_CONVENTIONS.values()) if "order" not in way]
 # these change little and are tried last, on what is best by then
 LAST: dict[str, dict[str, dict[str, Any]]] = {
     "rgb": {"BGR": {"order": "bgr"}},
@@ -71,20 +72,33 @@ def try_on_photograph(
     colour, is_settled = facts_of(own[0][1]).colour, network is not None or _says_how_it_is_fed(config)
 
     def adapters(conventions: Collection[Mapping[str, Any]]) -> list[Candidate]:
-        pairs = itertools.product(own, conventions)
+        pairs = [
+            pair for pair in itertools.product(own, conventions) if _is_worth_trying(pair[0][0], own[0][0], pair[1])
+        ]
         return [(_adapted(config, network, way), fed(network, way)) for (config, network), way in pairs]
 
     contest = Contest(own, ways=0 if is_settled else len(_ways(colour)) + len(LAST[colour]))
     contest.enter(own)
-    assumed = contest.results[0]
     if not is_settled:
-        if contest.best() is not assumed or not _is_convincing(assumed[1]):
+        if contest.best() is not contest.assumed or not _is_convincing(contest.assumed[1]):
             contest.enter(adapters(_ways(colour)))
-        late = adapters(_last_ways(convention_of(contest.best()[0]), colour))
-        contest.results = [contest.best()]
-        contest.enter(late)
-        contest.close()
-    return Trial(*contest.best(), assumed[1], contest.count)
+        if contest.is_hopeless:  # another order of channels would not mend it
+            contest.close()
+        else:
+            late = adapters(_last_ways(convention_of(contest.best()[0]), colour))
+            contest.results = [contest.best()]
+            contest.enter(late)
+    return Trial(*contest.best(), contest.assumed[1], contest.count)
+
+
+def _is_worth_trying(config: Config, first: Config, way: Mapping[str, Any]) -> bool:
+    """False for what nobody trains, and for networks that are too alike to be fed differently."""
+    hidden = _hidden(config["type"])
+    if config.get("category_size") != first.get("category_size"):  # ATD's: tried as it is, of little effect
+        return False
+    # what has a range of its own is the same as the one without, fed with that range
+    own_range = config.get("img_range", hidden["img_range"][0]) if "img_range" in hidden else 1.0
+    return own_range == 1.0 or way not in _RANGES
 
 
 def _says_how_it_is_fed(config: Mapping[str, Any]) -> bool:

@@ -25,7 +25,7 @@ from srtoolbox.weights import plausibility as guarding
 from srtoolbox.weights.contest import Score
 from srtoolbox.weights.load import load_network, read_network
 from srtoolbox.weights.plausibility import cache_folder
-from srtoolbox.weights.trial import Trial, _own_candidates, describe, try_on_photograph
+from srtoolbox.weights.trial import Trial, _own_candidates, describe, fed, try_on_photograph
 from tests.weights.fitted import fitted_espcn
 
 RELU = {"type": "ESPCN", "scale": 3, "kernels": [5, 3, 3], "channels": [24, 16], "activation": "relu"}
@@ -174,22 +174,61 @@ def test_candidates_that_cost_much_are_compared_on_a_part_first(name: str, monke
 
 def sides_tried(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sides of all images that networks are given from here on; all networks cost much."""
-    sides, score_on = [], contest.score_on
+    sides, scores = [], contest._scores
     monkeypatch.setattr(contest, "AFFORDABLE", 0)
     monkeypatch.setattr(contest, "AFFORDABLE_PART", 0)
-    monkeypatch.setattr(contest, "score_on", lambda *given: sides.append(given[1].lq.shape[-1]) or score_on(*given))
+
+    def counted(network: torch.nn.Module, sample: contest.Sample, count: int) -> list[Score]:
+        sides.extend([sample.lq.shape[-1]] * count)
+        return scores(network, sample, count)
+
+    monkeypatch.setattr(contest, "_scores", counted)
     return sides
 
 
 def test_a_large_network_that_fits_nothing_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two images at most of the size that others are tried on: of the one assumed, and of the best on a part."""
+    """None of the size that others are tried on."""
     config = {"type": "EDSR", "scale": 4, "num_features": 16, "num_blocks": 1}
     torch.manual_seed(0)
     state = {key: 2 * value for key, value in NETWORKS.build(config).state_dict().items()}
     sides = sides_tried(monkeypatch)
     trial = try_on_photograph(config, state)
     assert trial.score.match < contest.HOPELESS and trial.count >= 18
-    assert [side for side in sides if side > 12] in ([40], [40, 40]) and len(sides) >= trial.count
+    assert sides == [12] * trial.count
+
+
+def test_a_file_is_refused_by_the_best_of_what_failed_on_the_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first of all is no less wrong than others: the one that is nearest is told."""
+    config = {"type": "EDSR", "scale": 4, "num_features": 16, "num_blocks": 1}
+    torch.manual_seed(0)
+    state = {key: 2 * value for key, value in NETWORKS.build(config).state_dict().items()}
+    sides_tried(monkeypatch)
+    trial = try_on_photograph(config, state)
+    part = contest.sample_for(NETWORKS.build(config), 12 * 4)
+    network = NETWORKS.build(trial.config)
+    inner = network.network if trial.config["type"] == "Adapter" else network
+    inner.load_state_dict(state)
+    assert trial.score == pytest.approx(contest.score_on(network, part), abs=1e-3)
+    assert trial.score.match >= trial.assumed.match
+
+
+@pytest.mark.parametrize("colour", ["rgb", "y"])
+def test_ways_to_feed_a_network_are_one_batch(colour: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As each alone, in their order, the network run once."""
+    config = {**RGB, "colour": colour}
+    state = fitted_espcn(config)
+    own = [network for _, network in _own_candidates(config, state)][:2]
+    ways = [{"peak": 255.0}, {"output_peak": 2.0, "output_mean": 0.5}]
+    adapters = [fed(network, way) for network in own for way in ways]
+    sample = contest.sample_for(own[0], 36)
+    alone = [contest.score_on(network, sample) for network in (*own, *adapters)]
+    runs: list[int] = []
+    for network in own:
+        network.register_forward_pre_hook(lambda _, inputs: runs.append(len(inputs[0])))
+    together = contest.scores_on([*own, *adapters], sample)
+    assert runs == [1, 1, 2, 2]
+    for score, expected in zip(together, alone, strict=True):
+        assert score == pytest.approx(expected, abs=1e-3)
 
 
 def test_candidates_share_the_memory_of_one() -> None:

@@ -77,27 +77,29 @@ class Adapter(NetworkWrapper):
 
     def forward(self, lq: Tensor) -> Tensor:
         """(N, C, H, W) in [0, 1] -> (N, C, scale * H, scale * W)."""
-        return self._out(self.network(self._in(lq)))
+        return self.leave(self.network(self.enter(lq)))
 
     def extract(self, lq: Tensor) -> Tensor:
         """The network's features of (N, C, H, W), where it splits (has `reconstruct_field`)."""
-        return self.network.extract(self._in(lq))
+        return self.network.extract(self.enter(lq))
 
     def reconstruct(self, features: Tensor, lq: Tensor) -> Tensor:
         """Features of `lq` -> (N, C, scale * H, scale * W); sees `reconstruct_field` pixels."""
-        return self._out(self.network.reconstruct(features, self._in(lq)))
+        return self.leave(self.network.reconstruct(features, self.enter(lq)))
 
     def refine(self, upscaled: Tensor) -> Tensor:
         """Return the output for an interpolated image (with `refine_field`)."""
         # the weights of an interpolation add up to one: it may precede the affine map
-        return self._out(self.network.refine(self._in(upscaled)))
+        return self.leave(self.network.refine(self.enter(upscaled)))
 
-    def _in(self, image: Tensor) -> Tensor:
+    def enter(self, image: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] -> what the network takes."""
         if self.order == "ycbcr":
             image = _mixed(image, _TO_YCBCR) + _per_channel(_GRAY, image)
         return self._ordered((image - _per_channel(self.mean, image)) * self.peak)
 
-    def _out(self, result: Tensor) -> Tensor:
+    def leave(self, result: Tensor) -> Tensor:
+        """(N, C, H, W) of the network -> in [0, 1]."""
         sr = self._ordered(result)
         sr = sr / self.output_peak + _per_channel(self.output_mean, sr)
         return _mixed(sr - _per_channel(_GRAY, sr), _TO_RGB) if self.order == "ycbcr" else sr
