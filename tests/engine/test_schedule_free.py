@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from srtoolbox import load_network
+from srtoolbox.check import check
 from srtoolbox.check.components import complete_hooks
+from srtoolbox.config import Config
+from srtoolbox.errors import ConfigError
 from tests.engine.ranks import run_on_ranks
 from tests.engine.runs import build, differing, final_state, load, records, run
 from tests.optim.test_optional_classes import ALL
@@ -64,6 +67,15 @@ def test_what_is_evaluated_and_passed_on_are_the_averaged_weights(tiny_config: P
         assert not torch.equal(networks["generator"][name], weight)
     runner.networks.pop("generator_ema")
     assert scores == again == runner.hooks["evaluate"].evaluate(runner).scores["photos/psnr"]
+
+
+def test_a_loss_compares_with_the_optimizers_average(tiny_config: Path, tmp_path: Path) -> None:
+    ldl = "model.losses.ldl={'type': 'LDLLoss'}"
+    changes = (optimizer("ScheduleFreeAdamW"), NO_AVERAGE, ldl, *QUIET)
+    runner = run(tiny_config, tmp_path, *changes, "hooks.evaluate=None", "max_iters=2")
+    assert runner.model.averages["generator"] is runner.networks["generator_ema"]
+    with pytest.raises(ConfigError, match="LDLLoss compares with the averaged network's output"):
+        check(Config.fromfile(tiny_config, [changes[0], ldl, "hooks=None"]))
 
 
 def test_an_average_of_ones_own_is_taken_over_the_averaged_weights(tiny_config: Path, tmp_path: Path) -> None:

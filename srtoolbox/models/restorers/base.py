@@ -15,6 +15,7 @@ from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.image.tensors import batch_to_y
 from srtoolbox.interfaces import IMAGE_KEYS, PLAN, Preparation
+from srtoolbox.optim.optional_classes import averages_weights
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
 from srtoolbox.text import did_you_mean
@@ -193,9 +194,7 @@ def _more_parameters(loss: object) -> dict[str, inspect.Parameter]:
 
 def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
     """Report losses that ask for images that no restorer has, or for an average that no hook keeps."""
-    faults = []
-    hooks = [cfg for cfg in (context.get("hooks") or {}).values() if isinstance(cfg, Mapping)]
-    is_averaged = any(HOOKS.is_kind(cfg, "EMAHook") and cfg.get("network", "generator") == "generator" for cfg in hooks)
+    faults, is_averaged = [], _is_averaged(context)
     for name, cfg in losses.items():
         kind = cfg.get("type") if isinstance(cfg, Mapping) else None
         more = _more_parameters(LOSSES.get(kind)) if isinstance(kind, str) and kind in LOSSES else {}
@@ -209,6 +208,17 @@ def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]
             fault = f"losses.{name}: {kind} compares with the averaged network's output; {advice}"
             faults.append(Fault(f"losses.{name}", fault))
     return faults
+
+
+def _is_averaged(context: Mapping[str, Any]) -> bool:
+    """True if a run averages its generator: by a hook, or by a schedule-free optimizer, whose average a hook keeps."""
+    hooks, optim = context.get("hooks", {}), context.get("optim")
+    own = optim.get("generator") if isinstance(optim, Mapping) else None
+    if isinstance(own, Mapping) and averages_weights(own.get("optimizer")) and hooks is not None:
+        return True
+    entries = hooks.values() if isinstance(hooks, Mapping) else ()
+    averages = [cfg for cfg in entries if isinstance(cfg, Mapping) and HOOKS.is_kind(cfg, "EMAHook")]
+    return any(cfg.get("network", "generator") == "generator" for cfg in averages)
 
 
 def name_fault(name: object) -> str | None:
