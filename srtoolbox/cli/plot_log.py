@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from srtoolbox.cli.options import CommandParser
 
@@ -25,7 +26,7 @@ def build_parser() -> CommandParser:
     keys_help = "what to draw: set5/psnr, a loss term such as pixel, lr (default: all)"
     add("--keys", nargs="+", metavar="KEY", help=keys_help)
     add("--join", action="store_true", help="a panel per metric, with a line per set")
-    add("--bicubic", metavar="JSON", help="of `test.py --json`: bicubic's scores as dashed lines")
+    add("--bicubic", metavar="JSON", help="of `test.py --json`: bicubic's scores, at x1 the input's, as dashed lines")
     return parser
 
 
@@ -38,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
     first = Path(args.runs[0])
     out = Path(args.out) if args.out else (first if first.is_dir() else first.parent) / "curves.png"
     baseline = read_baseline(args.bicubic) if args.bicubic else None
-    options = {"keys": args.keys, "baseline": baseline, "join": args.join}
+    options: dict[str, Any] = {"keys": args.keys, "join": args.join}
+    if baseline is not None:
+        options |= {"baseline": baseline.scores, "baseline_name": baseline.name}
     keys = plot_runs(args.runs, out, log_scale=args.log, **options)
     print(f"{out}: {', '.join(keys)}")
     return 0

@@ -40,6 +40,7 @@ def plot_runs(
     log_scale: bool = False,
     keys: Sequence[str] | None = None,
     baseline: Mapping[str, float] | None = None,
+    baseline_name: str = "bicubic",
     join: bool = False,
 ) -> list[str]:
     """Draw the curves of one or more runs into a PNG, PDF or SVG.
@@ -53,6 +54,7 @@ def plot_runs(
         keys: which curves: a score (`set5/psnr`; joined `psnr`), a loss term (`pixel`), `lr`. None:
             all but timings.
         baseline: scores by `set/metric` to draw as dashed lines, see `read_baseline`.
+        baseline_name: whose these are, for the legend.
         join: one panel per metric with a line per set (training and test images, say), instead of
             one per score.
 
@@ -84,7 +86,7 @@ def plot_runs(
         _draw_panel(axis, key, panel, colours, baseline, is_log=is_log)
     lines = [Line2D([], [], color=hue, linewidth=2.5, label=run) for run, hue in colours.items()]
     if set(baseline) & set(scores):
-        lines.append(Line2D([], [], color=SOFT, linestyle=_DASHES, linewidth=1.4, label="bicubic"))
+        lines.append(Line2D([], [], color=SOFT, linestyle=_DASHES, linewidth=1.4, label=baseline_name))
     charts.add_legend(figure, lines)
     charts.write_figure(path, figure)
     return keys

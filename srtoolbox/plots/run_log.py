@@ -164,8 +164,15 @@ def is_baseline(name: str) -> bool:
     return name.lower().startswith("bicubic") or name == "Input"
 
 
-def read_baseline(path: str | os.PathLike) -> dict[str, float]:
-    """Read bicubic's scores by `set/metric` from the JSON of the quick start or `test.py --json`.
+class Baseline(NamedTuple):
+    """What networks are compared with."""
+
+    name: str  # 'bicubic', or at x1 'input'
+    scores: dict[str, float]  # by `set/metric`
+
+
+def read_baseline(path: str | os.PathLike) -> Baseline:
+    """Read bicubic's scores from the JSON of the quick start or `test.py --json`; at x1 the input's.
 
     Raises:
         DataError: the file is missing, no JSON, or has no entry for bicubic.
@@ -175,7 +182,7 @@ def read_baseline(path: str | os.PathLike) -> dict[str, float]:
     entries = content if isinstance(content, dict) else {}
     for name, scores in entries.items():
         if is_baseline(name) and isinstance(scores, dict):
-            return dict(_flat_scores(scores))
+            return Baseline("input" if name == "Input" else "bicubic", dict(_flat_scores(scores)))
     names = ", ".join(map(repr, entries)) or "no entries"
     raise DataError(
         f"{os.fspath(path)}: no entry named 'bicubic' (found: {names}); "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,6 +78,7 @@ def load_patch(
     *,
     receptive_field: int | None = None,
     middle: int | None = None,
+    degrade: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Patch:
     """Read a true image and reduce it by MATLAB's bicubic, as `GTOnlyDataset` does.
 
@@ -88,6 +89,7 @@ def load_patch(
         receptive_field: of the networks, in LQ pixels: so much is read around.
         middle: instead of the most detailed place, the middle of the image, at most so many
             pixels wide and high.
+        degrade: what makes the reduced image, HWC uint8, worse.
 
     Raises:
         ImageError: the image cannot be read.
@@ -110,6 +112,7 @@ def load_patch(
     if fault is not None:
         raise SrtoolboxError(f"{os.fspath(path)}: {fault}")
     lq = imresize(image, 1 / scale)
+    lq = lq if degrade is None else degrade(lq)
     margin = _MARGIN // 2 if receptive_field is None else min(receptive_field, _MARGIN)
     top, left = max(0, y // scale - margin), max(0, x // scale - margin)
     window = lq[top : (y + down) // scale + margin, left : (x + across) // scale + margin]

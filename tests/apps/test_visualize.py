@@ -9,10 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 
-from srtoolbox.apps.visualize import animate_features, compare_networks, draw_filters
+from srtoolbox.apps.visualize import animate_features, animate_training, compare_networks, draw_filters
+from srtoolbox.data.datasets.gt_only import GTOnlyDataset
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image, write_image
+from srtoolbox.inference.upscaler import upscale
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.interpolate import Interpolator
@@ -67,6 +70,38 @@ def test_networks_of_several_scales_are_not_compared(folder: Path) -> None:
     networks = {scale: NETWORKS.build({**NETWORK, "scale": scale}) for scale in (2, 3)}
     with pytest.raises(SrtoolboxError, match="several scales: 2 x2, 3 x3"):
         compare_networks(["photo.png"], networks)
+
+
+NOISE = [{"type": "GaussianNoise", "sigma": [25, 25]}]
+
+
+def test_a_denoiser_is_compared_on_degraded_images(folder: Path, photo: np.ndarray) -> None:
+    """On what an evaluation gives it; the input is not shown a second time as bicubic's."""
+    network = NETWORKS.build({"type": "SRVGGNetCompact", "scale": 1, "num_features": 4, "num_blocks": 1})
+    (sheet,) = compare_networks(["photo.png"], {"net": network}, are_truth=True, degradations=NOISE, width=60).frames
+    noisy = GTOnlyDataset(".", 1, degradations=NOISE).whole(0)["lq"]
+    shown = [noisy, upscale(network, noisy), photo[:41, :60]]
+    places = [
+        np.argwhere((sliding_window_view(sheet, image.shape)[..., 0, :, :, :] == image).all((2, 3, 4)))
+        for image in shown
+    ]
+    assert [len(found) for found in places] == [1, 1, 1]
+    assert places[0][0][1] < places[1][0][1] < places[2][0][1]
+    assert sheet.shape[1] < 4 * 60
+    with pytest.raises(SrtoolboxError, match="degradations are for true images"):
+        compare_networks(["photo.png"], {"net": network}, degradations=NOISE)
+
+
+def test_a_denoisers_training_has_no_column_of_bicubic(folder: Path, photo: np.ndarray) -> None:
+    kept = folder / "snapshots/patches/cat"
+    widths = []
+    for number in (20, 10):  # of the input: at scale 1 and at 2
+        kept.mkdir(parents=True, exist_ok=True)
+        write_image(kept / "input.png", photo[:number, :number])
+        for name in ("truth", "bicubic", "iter_000000"):
+            write_image(kept / f"{name}.png", photo[:20, :20])
+        widths.append(animate_training(folder, width=200).frames[0].shape[1])
+    assert 3 * 200 < widths[0] < 4 * 200 < widths[1]
 
 
 def test_maps_over_a_training_need_the_name_of_a_layer(folder: Path) -> None:

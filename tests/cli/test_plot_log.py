@@ -76,3 +76,12 @@ def test_help_shows_an_example_and_loads_neither_torch_nor_matplotlib() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "python tools/plot_log.py work_dirs/" in done.stdout
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_denoisers_baseline_is_called_the_input(work_dir: Path, tmp_path: Path) -> None:
+    """In the JSON of `test.py --baseline` at scale 1 it is `Input`."""
+    for name, label in (("Input", "input"), ("Bicubic", "bicubic")):
+        (tmp_path / "scores.json").write_text(json.dumps({name: {"set5": {"psnr": 30.0}}}))
+        out = tmp_path / "x.svg"
+        assert main(["plot_log", str(work_dir), "--bicubic", str(tmp_path / "scores.json"), "-o", str(out)]) == 0
+        assert f"<!-- {label} -->" in out.read_text(encoding="utf-8")

@@ -228,6 +228,23 @@ def test_planes_of_a_test_and_of_a_report(tmp_path: Path, capsys: pytest.Capture
             "its work dir instead of a checkpoint",
         ),
         (["compare", "{cat}", "--checkpoints", "nowhere.pth", "-o", "x.gif"], "x.gif: a sheet is one image"),
+        (
+            [
+                "compare",
+                "{cat}",
+                "--checkpoints",
+                "{ckpt}",
+                "--degradations",
+                "[dict(type='GaussianNoise')]",
+                "-o",
+                "x.png",
+            ],
+            "degradations are for true images (--truth)",
+        ),
+        (
+            ["compare", "{cat}", "--checkpoints", "{ckpt}", "--truth", "--degradations", "[1]", "-o", "x.png"],
+            "--degradations is a list as in a config",
+        ),
         (["scan", "{ckpt}", "{cat}", "--crop", "0,0,99,9", "-o", "x.gif"], "crop 0,0,99,9 lies outside of"),
         (["scan", "{ckpt}", "nowhere.png", "-o", "x.gif"], "nowhere.png"),
         (

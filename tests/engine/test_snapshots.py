@@ -68,6 +68,22 @@ def test_a_patch_is_the_place_in_what_the_network_makes_of_the_whole_image(confi
     assert not np.array_equal(kept, read_image(folder / "iter_000000.png"))
 
 
+def test_patches_of_a_denoiser_are_degraded_as_in_evaluations(config: Path, tmp_path: Path) -> None:
+    noise = "[dict(type='GaussianNoise', sigma=[25, 25])]"
+    run(config, tmp_path / "run", f"hooks.patches.degradations={noise}", "max_iters=1")
+    image = Config.fromfile(str(config))["hooks"]["patches"]["patches"][1]
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one/cat1.png").write_bytes(Path(image).read_bytes())
+    noisy = GTOnlyDataset(str(tmp_path / "one"), 3, degradations=[{"type": "GaussianNoise", "sigma": [25, 25]}])
+    folder = tmp_path / "run/snapshots/patches/cat1"
+    lq = noisy.whole(0)["lq"]
+    assert np.array_equal(read_image(folder / "input.png"), lq[5:11, 3:11])
+    network = load_network(tmp_path / "run/checkpoints/iter_000001.pth")
+    assert np.array_equal(read_image(folder / "iter_000001.png"), upscale_whole(network, lq)[15:33, 9:33])
+    with pytest.raises(ConfigError, match="GaussianNose"):
+        check(Config.fromfile(config, ["hooks.patches.degradations=[dict(type='GaussianNose')]"]))
+
+
 def test_maps_are_what_the_layer_gives(config: Path, tmp_path: Path) -> None:
     runner = run(config, tmp_path / "run")
     network = load_network(tmp_path / "run/checkpoints/iter_000020.pth")

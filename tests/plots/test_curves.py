@@ -118,6 +118,8 @@ def test_panels_curves_and_baseline(tmp_path: Path, figures: list[Figure]) -> No
     assert len(rate.lines) == 4  # two networks of two runs, told apart by the line style
     assert [text.get_text() for text in rate.get_legend().get_texts()] == ["generator", "discriminator"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "a", "bicubic"]
+    plot_runs(logs, tmp_path / "x.svg", baseline={"set5/psnr": 31.5}, baseline_name="input")
+    assert figures.pop().legends[0].get_texts()[-1].get_text() == "input"
     assert [axis.get_yscale() for axis in figure.axes] == ["linear"] * 4
     assert read_image(tmp_path / "out" / "curves.png").shape[2] == 3
 
@@ -303,12 +305,12 @@ def test_nothing_global_is_changed(tmp_path: Path) -> None:
 def test_read_baseline(tmp_path: Path) -> None:
     path = tmp_path / "scores.json"
     path.write_text(json.dumps({"network": {"a/psnr": 1}, "bicubic": {"set5/psnr": 30.4, "set5/ssim": "nan"}}))
-    assert read_baseline(path)["set5/psnr"] == 30.4
+    assert read_baseline(path).scores["set5/psnr"] == 30.4
     images = {"psnr": 30.4, "ssim": 0.869, "images": {"baby": {"psnr": 33.9}}}
     path.write_text(json.dumps({"espcn": {}, "Bicubic": {"set5": images}}))
-    assert read_baseline(path) == {"set5/psnr": 30.4, "set5/ssim": 0.869}
+    assert read_baseline(path) == ("bicubic", {"set5/psnr": 30.4, "set5/ssim": 0.869})
     path.write_text(json.dumps({"espcn": {}, "Input": {"set5": images}}))  # of a denoiser
-    assert read_baseline(path) == {"set5/psnr": 30.4, "set5/ssim": 0.869}
+    assert read_baseline(path) == ("input", {"set5/psnr": 30.4, "set5/ssim": 0.869})
     path.write_text(json.dumps({"espcn": {}}))
     with pytest.raises(DataError, match=r"scores\.json: no entry named 'bicubic'.*'espcn'"):
         read_baseline(path)

@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
+from srtoolbox.data.datasets.gt_only import degrade
+from srtoolbox.data.transforms import Compose
 from srtoolbox.errors import DataError, SrtoolboxError
 from srtoolbox.image import expand_gray, read_image, to_uint8, write_image
 from srtoolbox.image.file_types import WRITE_SUFFIXES, listed
@@ -80,6 +82,7 @@ def compare_networks(
     networks: Mapping[str, nn.Module],
     *,
     are_truth: bool = False,
+    degradations: Sequence[Any] | Mapping[str, Any] = (),
     crops: Sequence[Box] | None = None,
     width: int = 260,
 ) -> Drawing:
@@ -90,20 +93,30 @@ def compare_networks(
         networks: of one scale, by the titles of their columns.
         are_truth: the images are reduced by MATLAB's bicubic first, shown at the right, and PSNR
             (RGB, of what is shown) stands below each version.
+        degradations: with `are_truth`, transforms that change what was reduced, those of
+            `GTOnlyDataset`.
         crops: a row for each, in pixels of the image given; None: a row for all of each image.
         width: px an image is wide in the sheet.
 
     Raises:
-        SrtoolboxError: networks of several scales; a crop outside an image, or with `are_truth` one
-            that is no multiple of the scale.
+        SrtoolboxError: networks of several scales; degradations without `are_truth`; a crop outside
+            an image, or with `are_truth` one that is no multiple of the scale.
     """
     scales = {name: facts_of(network).scale for name, network in networks.items()}
     if len(set(scales.values())) > 1:
         listing = ", ".join(f"{name} x{scale}" for name, scale in scales.items())
         raise SrtoolboxError(f"the networks are of several scales: {listing}")
     scale = next(iter(scales.values()))
-    rows = [row for path in images for row in _rows(path, networks, scale, are_truth, crops)]
-    heads = ["input", "bicubic", *networks, *(["truth"] if are_truth else [])]
+    if degradations and not are_truth:
+        raise SrtoolboxError("degradations are for true images (--truth)")
+    worsen = Compose(degradations)
+    rows: list[list[Cell]] = []
+    for number, path in enumerate(images):
+        source = read_truth(path, scale) if are_truth else to_uint8(read_image(path))
+        lq = degrade(imresize(source, 1 / scale), worsen, number) if are_truth else source
+        rows += _rows(path, networks, lq, source if are_truth else None, crops)
+    # at x1 bicubic interpolation is the input
+    heads = ["input", *(["bicubic"] if scale > 1 else []), *networks, *(["truth"] if are_truth else [])]
     sheet = grid(rows, heads=heads, cell=width)
     return Drawing([sheet], f"{counted(len(rows), 'row')}, {len(heads)} columns")
 
@@ -111,29 +124,32 @@ def compare_networks(
 def _rows(
     path: str | os.PathLike,
     networks: Mapping[str, nn.Module],
-    scale: int,
-    is_truth: bool,
+    lq: np.ndarray,
+    truth: np.ndarray | None,
     crops: Sequence[Box] | None,
 ) -> Iterator[list[Cell]]:
     """Yield the rows of one image: one for each crop, else one for all of it."""
-    source = read_truth(path, scale) if is_truth else to_uint8(read_image(path))
-    lq = imresize(source, 1 / scale) if is_truth else source
+    scale, source = facts_of(next(iter(networks.values()))).scale, lq if truth is None else truth
     crops = crops or [(0, 0, source.shape[1], source.shape[0])]
     for crop in crops:
         _refuse_outside(crop, source, f"{os.fspath(path)}, of which {size_of(source)} pixels are used")
-        if is_truth and any(number % scale for number in crop):
+        if truth is not None and any(number % scale for number in crop):
             rule = f"all four are multiples of {scale}, such as {','.join(map(str, snap(crop, scale)))}"
             raise SrtoolboxError(f"crop {','.join(map(str, crop))}: {rule}")
-    versions = {"bicubic": imresize(lq, scale)}
-    versions |= {name: upscale(network, lq) for name, network in networks.items()}
+    versions = [imresize(lq, scale)] if scale > 1 else []
+    versions += [upscale(network, lq) for network in networks.values()]
     for crop in crops:
-        x, y, across, down = (number if is_truth else number * scale for number in crop)
+        x, y, across, down = (number * scale if truth is None else number for number in crop)
         large = (slice(y, y + down), slice(x, x + across))
         small = tuple(slice(part.start // scale, part.stop // scale) for part in large)
-        cells = [Cell(lq[small], f"{Path(path).stem}  {size_of(lq[small])}")]
-        for version in versions.values():
-            cells.append(_scored(version[large], source[large]) if is_truth else Cell(version[large]))
-        yield [*cells, Cell(source[large], size_of(source[large]))] if is_truth else cells
+        note = f"{Path(path).stem}  {size_of(lq[small])}"
+        if truth is None:
+            yield [Cell(lq[small], note), *(Cell(version[large]) for version in versions)]
+            continue
+        if scale == 1:
+            note += f"  PSNR {psnr(lq[small], truth[large]):.2f}"
+        scored = [_scored(version[large], truth[large]) for version in versions]
+        yield [Cell(lq[small], note), *scored, Cell(truth[large], size_of(truth[large]))]
 
 
 def _scored(image: np.ndarray, truth: np.ndarray) -> Cell:
@@ -167,10 +183,12 @@ def animate_training(
     frames = []
     for iteration in shared_iterations(snapshots, most):
         rows = []
+        heads = ["input", "network", "truth"]
         for name, (before, truth) in fixed.items():
+            if len(before) > 1:
+                heads = ["input", "bicubic", "network", "truth"]
             now = read_image(snapshots[name][iteration])
             rows.append([*before, _scored(now, truth.image), truth])
-        heads = ("input", "bicubic", "network", "truth")
         frames.append(grid(rows, title=f"iteration {iteration:,}", heads=heads, cell=width))
     return Drawing(same_size(frames), f"{counted(len(frames), 'frame')} of {', '.join(folders)}")
 
@@ -180,6 +198,8 @@ def _fixed_cells(name: str, folder: Path) -> tuple[list[Cell], Cell]:
         low, bicubic, high = (read_image(folder / f"{part}.png") for part in ("input", "bicubic", "truth"))
     except FileNotFoundError as error:
         raise DataError(f"{folder}: incomplete: {error}") from error
+    if low.shape == high.shape:  # bicubic interpolation is the input
+        return [_scored(low, high)], Cell(high, name)
     return [Cell(low, f"{size_of(low)} -> {size_of(high)}"), _scored(bicubic, high)], Cell(high, name)
 
 

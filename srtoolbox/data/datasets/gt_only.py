@@ -187,6 +187,18 @@ class GTOnlyDataset(GTDataset):
         return changed
 
 
+def degrade(lq: np.ndarray, degradations: Compose, number: int) -> np.ndarray:
+    """Return LQ as `GTOnlyDataset` evaluates its image of this number with these degradations.
+
+    Raises:
+        DataError: one of them changes the size.
+    """
+    sample: Sample = {"lq": lq, "gt": lq, "key": f"image {number}"}
+    sample = degradations(sample, Rng(0, number).at(_DEGRADING))
+    check_sample(sample, 1, degradations.transforms)
+    return sample["lq"]
+
+
 def pipeline_fault(cfg: object) -> str | None:
     """Return why a config is not that of a pipeline, or None."""
     kind = TRANSFORMS.class_of(cfg)

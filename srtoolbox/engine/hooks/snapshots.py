@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from torch import nn
 
 from srtoolbox import dist
+from srtoolbox.data.datasets.gt_only import degrade
+from srtoolbox.data.transforms import Compose
 from srtoolbox.devices import without_memory
 from srtoolbox.engine.evaluate import uncompiled
 from srtoolbox.engine.hooks.base import Hook, Phase, positive_interval
@@ -104,14 +108,21 @@ class SnapshotHook(Hook):
         raise NotImplementedError
 
 
-def patch_of(spec: str | Mapping[str, Any], network: nn.Module, *, middle: int | None = None) -> Patch | None:
+def patch_of(
+    spec: str | Mapping[str, Any],
+    network: nn.Module,
+    *,
+    middle: int | None = None,
+    degrade: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Patch | None:
     """Return the patch of a config's entry; None, with a warning, if its image is not there."""
     path, box = image_and_box(spec)
     try:
         if not Path(path).is_file():
             raise MissingDataError(f"{path}: no such image", path)
         facts = facts_of(network)
-        return load_patch(path, box, facts.scale, receptive_field=facts.receptive_field, middle=middle)
+        options: dict[str, Any] = {"receptive_field": facts.receptive_field, "middle": middle, "degrade": degrade}
+        return load_patch(path, box, facts.scale, **options)
     except MissingDataError as error:
         LOGGER.warning("nothing is kept to be looked at of %s", error)
         return None
@@ -156,15 +167,22 @@ class PatchesHook(SnapshotHook):
             dict(picture=path, box=[x, y, width, height]), in pixels, multiples of the scale.
         interval: iterations between snapshots.
         network: which of the model's networks.
+        degradations: transforms that change LQ, those of `GTOnlyDataset`; each patch has its own
+            noise, the same in all snapshots.
     """
 
     def __init__(
-        self, patches: Sequence[str | Mapping[str, Any]], interval: int = 250, network: str = "generator"
+        self,
+        patches: Sequence[str | Mapping[str, Any]],
+        interval: int = 250,
+        network: str = "generator",
+        degradations: Sequence[Any] | Mapping[str, Any] = (),
     ) -> None:
         if not patches:
             raise ConfigError("PatchesHook: patches names no image", key="patches")
         super().__init__(interval, network)
         self.specs = list(patches)
+        self.degradations = Compose(degradations)
         self.patches: dict[Path, Patch] = {}
 
     @classmethod
@@ -178,8 +196,9 @@ class PatchesHook(SnapshotHook):
 
     def set_up(self, run: Run) -> None:
         stems = unique_stems([image_and_box(spec)[0] for spec in self.specs])
-        for stem, spec in zip(stems, self.specs, strict=True):
-            if patch := patch_of(spec, run.networks[self.network]):
+        for number, (stem, spec) in enumerate(zip(stems, self.specs, strict=True)):
+            worsen = partial(degrade, degradations=self.degradations, number=number)
+            if patch := patch_of(spec, run.networks[self.network], degrade=worsen):
                 folder = run.work_dir / PATCHES / stem
                 self.patches[folder] = patch
                 self.folders[folder] = {**about(patch), "bicubic.png": encode_image(patch.bicubic)}
