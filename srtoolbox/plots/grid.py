@@ -24,6 +24,10 @@ MAX_SIDE = 16_000
 """A sheet is at most so many px high and wide: viewers and browsers open no larger ones."""
 
 
+class SheetSizeError(SrtoolboxError):
+    """A sheet larger than viewers open."""
+
+
 def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str] = (), cell: int = 200) -> np.ndarray:
     """Lay out images in rows and columns.
 
@@ -38,7 +42,8 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
         HWC uint8 RGB.
 
     Raises:
-        SrtoolboxError: no cells, or so many that no viewer would open the sheet.
+        SrtoolboxError: no cells.
+        SheetSizeError: so many that no viewer would open the sheet.
     """
     if not any(rows):
         raise SrtoolboxError("a sheet needs at least one image")
@@ -57,7 +62,7 @@ def grid(rows: Sequence[Sequence[Cell]], *, title: str = "", heads: Sequence[str
     size = (width, 2 * GAP + head + second + sum(tallest) + sum(below))
     if max(size) > MAX_SIDE:
         hint = "choose fewer images or a smaller --width"
-        raise SrtoolboxError(f"a sheet of {size[0]} x {size[1]} px: {hint}")
+        raise SheetSizeError(f"a sheet of {size[0]} x {size[1]} px: {hint}")
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     write_lines(draw, above, (GAP, GAP), font(TITLE, bold=True), INK)

@@ -18,17 +18,21 @@ from scipy.stats import ks_2samp
 import srtoolbox
 from srtoolbox.apps.browse import browse
 from srtoolbox.apps.browse.charts import bin_edges, histogram
-from srtoolbox.apps.browse.feed import Feed
+from srtoolbox.apps.browse.feed import Feed, SeenSample
 from srtoolbox.apps.browse.likeness import Photos, compare
 from srtoolbox.apps.browse.severity import climb, psnr_to
+from srtoolbox.apps.browse.sheet import draw_sheet
+from srtoolbox.apps.browse.steps import Step
 from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.data.datasets.base import SRDataset
+from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.data.transforms import Compose, Transform
 from srtoolbox.errors import ConfigError, DataError, OptionError, SrtoolboxError
 from srtoolbox.image import read_image, to_image, write_image
 from srtoolbox.image.pixels import compress_jpeg, gaussian_blur
+from srtoolbox.plots.grid import CAPTION, GAP, line_height
 from srtoolbox.registry import DATASETS, TRANSFORMS
 from srtoolbox.resize import imresize
 from tests.data.batch import steps  # noqa: F401 - it registers them
@@ -309,6 +313,18 @@ def test_bars_are_as_high_as_their_shares() -> None:
 
 
 # ---- the page and the command
+
+
+def test_a_sheet_puts_steps_below_all_images_and_holds_as_many_samples_as_viewers_open() -> None:
+    def sample(count: int, height: int) -> SeenSample:
+        images = {"lq": np.zeros((height // 4, 16, 3), np.uint8), "gt": np.zeros((height, 64, 3), np.uint8)}
+        return SeenSample("a", Draw(0, 0, 0), None, images, [Step(f"step {n}", {}) for n in range(count)])
+
+    line = line_height(CAPTION)
+    few, many = (draw_sheet([sample(count, 64)]).shape[0] for count in (8, 12))
+    assert many - few == 2 * line  # 4 lines more in 2 columns
+    high = draw_sheet([sample(1, 64 * 6)] * 16).shape[0]
+    assert high == 2 * GAP + line + 9 * (6 * 256 + 4 * line + GAP)  # 16 and 12 would be higher than MAX_SIDE
 
 
 def test_the_command_writes_a_page_and_a_sheet(
