@@ -203,7 +203,7 @@ def test_whole_images_are_degraded_whole(photo_folder: Path) -> None:
 
 
 class Doubled(SRDataset):
-    """A plugin's dataset: gray planes."""
+    """A plugin's dataset: planes of one value."""
 
     scale = 2
 
@@ -214,13 +214,25 @@ class Doubled(SRDataset):
         return ["a", "b", "c"]
 
     def whole(self, index: int) -> dict[str, Any]:
-        return {"lq": np.full((24, 24, 1), 9, np.uint8), "gt": np.full((48, 48, 1), 9, np.uint8), "key": "abc"[index]}
+        return {"lq": np.full((24, 24, 3), 9, np.uint8), "gt": np.full((48, 48, 3), 9, np.uint8), "key": "abc"[index]}
 
     def sample(self, draw: Any) -> dict[str, Any]:
         return self.whole(draw.index)
 
     def digest(self) -> str:
         return ""
+
+
+class Bare:
+    """A plugin's dataset that derives from nothing: it has what a training asks for, and always LQ."""
+
+    scale = 2
+    __len__, keys, whole, sample, digest = (
+        getattr(Doubled, name) for name in ("__len__", "keys", "whole", "sample", "digest")
+    )
+    __getitem__, __getitems__, draw_weights = (
+        getattr(SRDataset, name) for name in ("__getitem__", "__getitems__", "draw_weights")
+    )
 
 
 class Halved:
@@ -238,6 +250,19 @@ def test_plugins_work(register: Callable, tmp_path: Path) -> None:
     assert done.untold == ["Halved"] and done.ladders == []
     assert set(done.samples[0].images) == {"lq", "gt", "other"} and done.samples[0].lq.max() == 4
     assert "too small, or flat" in done.page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("kind", [Bare, Doubled])
+def test_a_dataset_that_goes_on_making_lq_works_with_a_pipeline(
+    kind: type, register: Callable, photo_folder: Path, tmp_path: Path
+) -> None:
+    register(DATASETS, kind)
+    dataset: dict[str, Any] = dict(type=kind.__name__)
+    if kind is Doubled:  # beside one that leaves it out
+        dataset = dict(type="ConcatDataset", datasets=[dataset, gt_only(photo_folder) | dict(gt_size=48)])
+    config = config_of(dataset, preprocess=pipeline())
+    done = srtoolbox.browse_data(config, tmp_path / "page.html", samples=24, count=1)
+    assert {sample.lq.shape[:2] for sample in done.samples} == {(16, 16)}
 
 
 # ---- comparisons

@@ -80,7 +80,7 @@ class Feed:
         preprocess = _uncropped((config.get("model") or {}).get("preprocess"), whole=whole)
         self.preprocess = TRANSFORMS.build(preprocess) if preprocess else None
         self.pipeline: ToldPipeline | None = None
-        if isinstance(self.preprocess, Preparation):
+        if isinstance(self.preprocess, Preparation) and hasattr(self.dataset, "leave_out_lq"):
             self.dataset.leave_out_lq()
         self.untold = _watch(self.dataset, entry, self.notes)
         if isinstance(self.preprocess, DegradationPipeline):
@@ -127,7 +127,7 @@ class Feed:
             SeenSample(
                 key=samples[n]["key"],
                 draw=draw,
-                place=self.dataset.place(draw),
+                place=self.dataset.place(draw) if hasattr(self.dataset, "place") else None,
                 images={name: each[n] for name, each in images.items()},
                 steps=[*steps[n], *planned[n]],
             )

@@ -126,10 +126,10 @@ def collate(
 ) -> Batch:
     """Return one batch of the samples of `draws`; pixels are copied once, from the store's map.
 
-    They lie in what `allocate(shape, dtype=...)` returns. Raises DataError if the samples differ in
-    size or depth.
+    They lie in what `allocate(shape, dtype=...)` returns. LQ is left out where a sample has none: the
+    model makes it. Raises DataError if the samples differ in size or depth.
     """
-    names = [name for name in IMAGE_KEYS if name in samples[0]]
+    names = [name for name in IMAGE_KEYS if all(name in sample for sample in samples)]
     batch: Batch = {name: _stack([s[name] for s in samples], samples, allocate) for name in names}
     batch["key"] = [sample["key"] for sample in samples]
     batch["index"] = torch.tensor([draw.index for draw in draws])

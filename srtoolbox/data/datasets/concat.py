@@ -71,8 +71,7 @@ class ConcatDataset(SRDataset):
 
     def leave_out_lq(self) -> None:
         for dataset in self.datasets:
-            if hasattr(dataset, "leave_out_lq"):
-                dataset.leave_out_lq()
+            dataset.leave_out_lq()
 
     def place(self, draw: Draw) -> Window | None:
         part, local = self._locate(draw.index)
