@@ -87,9 +87,9 @@ def test_only_what_differs_is_listed(folder: Path) -> None:
 
 def test_a_part_that_is_another_component_is_one_difference() -> None:
     configs = [
-        {"scale": 3, "model": {"generator": None}, "seed": 0, "work_dir": "a"},
         {"scale": 3, "model": {"generator": {"type": "ESPCN", "channels": [1]}}, "seed": 0, "work_dir": "b"},
         {"scale": 3, "model": {"generator": {"type": "ESPCN", "channels": [2]}}, "seed": 0, "work_dir": "c"},
+        {"scale": 3, "model": {"generator": None}, "seed": 0, "work_dir": "a"},
     ]
     runs = [ComparedRun(str(number), Path(str(number)), config) for number, config in enumerate(configs)]
     assert list(differences(runs)) == ["model.generator"]
