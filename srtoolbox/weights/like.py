@@ -67,7 +67,7 @@ def write_like(
 
     Raises:
         CheckpointError: another network, or tensors that have no place of their own in the original, or
-            constants there that say something else.
+            constants there that say something else, or number types too small for the weights.
     """
     trained = read_network(source, weights="raw", scale=scale, trial=trial)
     averaged = None if raw else averaged_weights(source, trained)
@@ -82,13 +82,13 @@ def write_like(
         wanted, places = {"ema": best}, {"ema": places["ema"]}
     new: dict[int, Tensor] = {}
     for choice, place in places.items():
-        new |= {id(old): wanted[choice][key].to(old.dtype) for key, old in place.theirs.items()}
+        new |= {id(old): _converted(wanted[choice][key], old, key, str(original)) for key, old in place.theirs.items()}
     written = _replaced(state, new)
     for choice, place in places.items():
         _compare(written, str(original), scale, choice, wanted[choice], place)
     texts = texts_in(original)
     if declared_network(original) is None:
-        _compare_arguments(arguments, original, trial)
+        _compare_arguments(arguments, best, original, trial)
     else:  # a header of ours says them
         told = {"type": arguments["type"], **arguments_of(arguments)}
         texts = {**texts, NETWORK_KEY: json.dumps(told)}
@@ -166,6 +166,19 @@ def _pairs(found: State, theirs: State) -> dict[str, Tensor]:
     return pairs
 
 
+def _converted(value: Tensor, old: Tensor, key: str, original: str) -> Tensor:
+    """Return a tensor in the number type of the one that it replaces.
+
+    Raises:
+        CheckpointError: that has no such large numbers.
+    """
+    result = value.to(old.dtype)
+    if value.is_floating_point() and not torch.equal(result.isfinite(), value.isfinite()):
+        kind, most = str(old.dtype).removeprefix("torch."), float(value.abs().max())
+        raise CheckpointError(f"{original}: has {kind}, and {key} now reaches {most:.3g}, which is too large for it")
+    return result
+
+
 def _are_equal(one: Tensor, other: Tensor) -> bool:
     return one.shape == other.shape and torch.equal(one, other.to(one.dtype))
 
@@ -203,7 +216,7 @@ def _compare(
             )
 
 
-def _compare_arguments(arguments: Mapping[str, Any], original: str | Path, trial: bool) -> None:
+def _compare_arguments(arguments: Mapping[str, Any], tensors: State, original: str | Path, trial: bool) -> None:
     """Compare what no tensor of the network tells, and the original's programs take for granted.
 
     Raises:
@@ -216,7 +229,8 @@ def _compare_arguments(arguments: Mapping[str, Any], original: str | Path, trial
     before, now = (json.loads(json.dumps(arguments_of(innermost(each)))) for each in (theirs, arguments))
     untold = {*getattr(kind, "hidden_arguments", {}), "tensors"}
     other = [key for key in now if key not in untold and before[key] != now[key]]
-    if other and not _compute_the_same(innermost(arguments), {**now, **{key: before[key] for key in other}}):
+    changed = {**now, **{key: before[key] for key in other}}
+    if other and not _compute_the_same(innermost(arguments), changed, tensors):
         faults = ", ".join(f"{key}={before[key]!r}, not {now[key]!r}" for key in other)
         raise CheckpointError(f"{original}: says {faults}, and its form cannot say anything else")
     way, own = (", ".join(describe(each)) or "nothing of the kind" for each in (theirs, arguments))
@@ -225,12 +239,18 @@ def _compare_arguments(arguments: Mapping[str, Any], original: str | Path, trial
         LOGGER.warning(message, Path(original).name, way, own)
 
 
-def _compute_the_same(config: Mapping[str, Any], arguments: Mapping[str, Any]) -> bool:
-    """True if a network with these arguments, and the weights that another begins with, makes the same images."""
+def _compute_the_same(config: Mapping[str, Any], arguments: Mapping[str, Any], tensors: State) -> bool:
+    """True if a network with these arguments and trained weights makes the same images as the one of the config.
+
+    Args:
+        tensors: in the names that `bare_state` gives.
+    """
     with torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         one, other = (NETWORKS.build({"type": config["type"], **each}).eval() for each in (config, arguments))
-        other.load_state_dict(one.state_dict())
+        for network in (one, other):
+            names = {key: key if key in tensors else key.removeprefix("network.") for key in network.state_dict()}
+            network.load_state_dict({key: tensors[name] for key, name in names.items()})
         facts = facts_of(one)
         side = facts.fit(16)
         image = torch.rand(1, facts.in_channels, side, side)

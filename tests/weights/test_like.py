@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.checkpoint import save_checkpoint
 from srtoolbox.weights.convert import convert
 from srtoolbox.weights.formats.edsr import with_means
-from srtoolbox.weights.like import original_of, write_like
+from srtoolbox.weights.like import _compute_the_same, original_of, write_like
 from srtoolbox.weights.load import load_network
 from srtoolbox.weights.recognise import recognise
 from tests.engine.runs import flatten
@@ -177,6 +178,27 @@ def test_what_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"holds EDSR, BasicSR's names, .*which is another network: 2 missing"):
         write_like(run, tmp_path / "other.pth", out, trial=False)
     assert not out.exists()
+
+
+def test_numbers_too_large_for_the_originals_type_are_told(tmp_path: Path) -> None:
+    theirs = {key: value.half() for key, value in NETWORKS.build(EDSR).state_dict().items()}
+    torch.save(theirs, tmp_path / "half.pth")
+    run = tuned(tmp_path / "run.pth", EDSR, ema=False)
+    state = torch.load(run)
+    state["networks"]["generator"]["tail.1.bias"][0] = 1e5
+    torch.save(state, run)
+    with pytest.raises(CheckpointError, match=r"half\.pth: has float16, and tail\.1\.bias now reaches 1e\+05"):
+        write_like(run, tmp_path / "half.pth", tmp_path / "out.pth", trial=False)
+    assert not (tmp_path / "out.pth").exists()
+
+
+def test_arguments_are_compared_on_the_trained_weights() -> None:
+    """Where a branch is zero, its factor says nothing; in the weights that a training begins with it is not."""
+    state = NETWORKS.build(EDSR).state_dict()
+    other = {key: value for key, value in {**EDSR, "residual_scaling": 0.1}.items() if key != "type"}
+    assert not _compute_the_same(EDSR, other, state)
+    silent = {key: 0 * value if re.search(r"body\.\d+\.", key) else value for key, value in state.items()}
+    assert _compute_the_same(EDSR, other, silent)
 
 
 def test_another_way_to_feed_it_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -118,6 +118,20 @@ def srvgg(state: State, scale: int | None) -> Arguments:
     }
 
 
+def srvgg_of_relu(state: State) -> State:
+    """Give a network that was trained with ReLU, which has no tensor, the PReLUs that are one.
+
+    Raises:
+        Misfit: its tensors are not convolutions alone, at every other place.
+    """
+    numbers = [int(key.split(".")[1]) for key in state if key.startswith("body.") and key.endswith(".weight")]
+    last = max(numbers)
+    if sorted(numbers) != list(range(0, last + 1, 2)) or any(state[f"body.{n}.weight"].dim() != 4 for n in numbers):
+        raise Misfit("it is not convolutions with ReLU between them")
+    slopes = {f"body.{n + 1}.weight": torch.zeros_like(state[f"body.{n}.bias"]) for n in numbers if n != last}
+    return {**state, **slopes}
+
+
 LAYERS = {"layer_{n}": "conv{n}", "layer{n}": "conv{n}"}
 LORNATANG_SRCNN = {"features.0": "conv1", "map.0": "conv2", "reconstruction": "conv3"}
 YJN870_ESPCN = {"first_part.0": "conv1", "first_part.2": "conv2", "last_part.0": "conv3"}
@@ -125,6 +139,7 @@ LORNATANG_ESPCN = {"feature_maps.0": "conv1", "feature_maps.2": "conv2", "sub_pi
 LORNATANG_VDSR = {"conv1.0": "input", "trunk.{n}.conv": "residual_layer.{n}.conv", "conv2": "output"}
 LAYOUTS = (
     Layout("SRVGGNetCompact", "", "body.0.weight body.1.weight body.2.bias", srvgg),
+    Layout("SRVGGNetCompact", "trained with ReLU", "body.0.weight body.2.bias", srvgg, srvgg_of_relu),
     # before ESPCN, whose usual names are SRCNN's: SRCNN's last convolution makes as many channels
     # as come in
     Layout("SRCNN", "", "conv1.weight conv2.weight conv3.weight", srcnn),

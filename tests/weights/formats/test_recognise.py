@@ -225,6 +225,25 @@ def test_ratios_that_are_no_whole_numbers(name: str, key: str, features: int, ra
     NETWORKS.build(found.config).load_state_dict(found.tensors)
 
 
+def test_compact_trained_with_relu() -> None:
+    """It has no tensors where PReLU has slopes; with these, of 0, it opens wherever Compact does."""
+    torch.manual_seed(0)
+    sizes = [(3, 8), (8, 8), (8, 8), (8, 12)]
+    layers = [layer for i, o in sizes for layer in (nn.Conv2d(i, o, 3, padding=1), nn.ReLU())][:-1]
+    body = randomised(nn.Sequential(*layers))
+    state = {f"body.{key}": value for key, value in body.state_dict().items()}
+    network, sentence, config = recognised({"params": state})
+    assert sentence == "SRVGGNetCompact, trained with ReLU, x2, 2 blocks, 8 features"
+    agree(
+        network,
+        lambda x: nn.functional.pixel_shuffle(body.double()(x), 2) + nn.functional.interpolate(x, scale_factor=2),
+        X,
+    )
+    assert config["num_blocks"] == 2
+    with pytest.raises(CheckpointError, match="it is not convolutions with ReLU between them"):
+        recognise({"params": {key: value for key, value in state.items() if "4" not in key}}, "x.pth")
+
+
 def test_names_of_2019() -> None:
     config = {"type": "RRDBNet", "scale": 4, "num_features": 8, "growth_channels": 4, "num_blocks": 2}
     network = randomised(NETWORKS.build(config))
