@@ -87,7 +87,8 @@ def convert(
     """
     trained = read_network(source, config=config, weights="raw", scale=scale, trial=trial)
     averaged = None if raw else averaged_weights(source, trained)
-    build_network(averaged or trained)  # refuses what does not fit
+    if (averaged or trained).network is None:
+        build_network(averaged or trained)  # refuses what does not fit
     if fuse:
         trained = _fused(trained)
         averaged = None if averaged is None else _fused(averaged)

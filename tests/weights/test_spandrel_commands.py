@@ -14,6 +14,7 @@ from srtoolbox.cli import main
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.tensor_files import save_safetensors
 from srtoolbox.models.networks.spandrel import is_installed
+from srtoolbox.weights import convert
 from srtoolbox.weights.load import load_network
 from tests.apps.clips import frames_of, make_clip
 from tests.weights.spandrel_files import SMALL, made
@@ -58,6 +59,16 @@ def test_a_video_is_upscaled_with_it(tmp_path: Path) -> None:
     upscaler = Upscaler(load_network(file, trial=False))
     for first, result in zip(before, after, strict=True):
         assert np.abs(result - upscaler(first.astype(np.uint8))).mean() < 3 < np.abs(result - first).mean()
+
+
+def test_a_conversion_builds_what_spandrel_has_opened_no_further_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "build_network", None)
+    file = ditn(tmp_path, 2)
+    assert main(["convert_checkpoint", str(file), "-o", str(tmp_path / "ours.pth"), "--no-trial"]) == 0
+    x = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(load_network(tmp_path / "ours.pth")(x), load_network(file, trial=False)(x))
 
 
 KINDS = ("SRVGGNetCompact", "RealPLKSR", "NAFNet", "RRDBNet")
