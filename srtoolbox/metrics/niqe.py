@@ -7,6 +7,7 @@ Processing Letters 2013).
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,18 @@ SHARP = 0.75
 """Blocks sharper than this part of an image's sharpest one are natural images' statistics."""
 KEYS = (("mu_pris_param", "cov_pris_param"), ("mu_prisparam", "cov_prisparam"), ("pop_mu", "pop_cov"))
 """The names that the mean and the covariance have in published files."""
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    TypeError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+    MatReadError,
+)
+"""What reading a damaged file raises, or one of another kind: MATLAB 7.3 writes HDF5."""
 
 
 class Statistics(NamedTuple):
@@ -142,8 +155,8 @@ def load_statistics(path: Path) -> Statistics:
         with path.open("rb") as file:
             arrays: Mapping[str, Any] = loadmat(file) if path.suffix == ".mat" else np.load(file, allow_pickle=False)
             names = next((pair for pair in KEYS if set(pair) <= set(arrays)), ())
-            found = [np.asarray(arrays[name], np.float64) for name in names]
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, MatReadError) as error:
+            found = [np.asarray(arrays[name]).astype(np.float64, casting="same_kind") for name in names]
+    except UNREADABLE as error:
         raise SrtoolboxError(f"{path}: cannot be read as statistics for NIQE ({error})") from error
     sizes = [values.size for values in found]
     if sizes != [FEATURES, FEATURES**2] or not all(np.isfinite(values).all() for values in found):

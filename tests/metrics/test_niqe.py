@@ -134,7 +134,11 @@ def test_files_of_statistics(tmp_path):
     np.savez(tmp_path / "other.npz", weights=np.ones(3))
     (tmp_path / "text.mat").write_text("no statistics at all, " * 20)
     (tmp_path / "empty.npz").touch()
-    for name in ("other.npz", "text.mat", "empty.npz"):
+    (tmp_path / "hdf.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(512))
+    scipy.io.savemat(tmp_path / "whole.mat", dict(zip(names["authors.mat"], own, strict=True)))
+    (tmp_path / "cut.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:5000])
+    np.savez(tmp_path / "complex.npz", mu_pris_param=own.mean + 1j, cov_pris_param=own.covariance)
+    for name in ("other.npz", "text.mat", "empty.npz", "hdf.mat", "cut.mat", "complex.npz"):
         with pytest.raises(SrtoolboxError, match=rf"{name}: (holds no|cannot be read as) statistics for NIQE"):
             NIQE(statistics=str(tmp_path / name))(torch.rand(1, 3, 96, 192))
 
