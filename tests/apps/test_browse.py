@@ -391,6 +391,7 @@ def test_the_command_writes_a_page_and_a_sheet(
     ("options", "error", "message"),
     [
         (dict(out="x.png"), OptionError, r"^out is the page, an \.html file"),
+        (dict(out="."), OptionError, r"^out is the page, an \.html file"),
         (dict(only=["cat7"]), OptionError, r"^only: the training set has no image 'cat7'\. Did you mean 'cat"),
         (dict(draw=-1), OptionError, "^draw is a whole number from 0 up, got -1"),
         (dict(like="nowhere"), DataError, "^nowhere: no such folder"),

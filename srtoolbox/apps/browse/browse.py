@@ -115,7 +115,7 @@ def _refuse_negative(**numbers: int | None) -> None:
 
 def _page_path(out: str | os.PathLike[str]) -> Path:
     path = Path(out)
-    if path.suffix == "":
+    if path.suffix == "" and path.name.strip("."):
         path = path.with_suffix(".html")
     if path.suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"out is the page, an .html file (the sheet goes beside it as .png), got {os.fspath(out)}")
