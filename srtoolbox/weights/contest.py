@@ -187,7 +187,7 @@ def score_on(network: nn.Module, sample: Sample) -> Score:
 def scores_on(networks: Sequence[nn.Module], sample: Sample) -> list[Score]:
     """Return the figures of several: Adapters of one network that come together are one batch."""
     scores = []
-    for _, group in itertools.groupby(networks, lambda network: id(_fed_by(network))):
+    for _, group in itertools.groupby(networks, lambda network: (isinstance(network, Adapter), id(_fed_by(network)))):
         alike = list(group)
         together = _Together(alike) if len(alike) > 1 else alike[0]
         scores += _scores(together, sample, len(alike))

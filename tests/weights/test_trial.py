@@ -225,7 +225,8 @@ def test_ways_to_feed_a_network_are_one_batch(colour: str, monkeypatch: pytest.M
     runs: list[int] = []
     for network in own:
         network.register_forward_pre_hook(lambda _, inputs: runs.append(len(inputs[0])))
-    together = contest.scores_on([*own, *adapters], sample)
+    together = contest.scores_on([own[1], own[0], *adapters], sample)
+    alone[:2] = alone[1], alone[0]
     assert runs == [1, 1, 2, 2]
     for score, expected in zip(together, alone, strict=True):
         assert score == pytest.approx(expected, abs=1e-3)
