@@ -325,6 +325,9 @@ def test_a_file_that_only_evaluates(made) -> None:
     assert config.data.test.metrics == {} and "no set has the truth" in different["val.metrics.psnr.type"]
 
 
+RESTARTS = {"type": "CosineAnnealingRestartLR", "periods": [5], "restart_weights": ["x"]}
+
+
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
@@ -338,7 +341,8 @@ def test_a_file_that_only_evaluates(made) -> None:
         ({"datasets": {"train": None}}, "no training set"),
         ({"network_g": {"num_in_ch": 4}}, r"network_g.num_in_ch: 4 has no counterpart here; 3, 1 have"),
         ({"datasets": {"val": {"color": "y"}}}, "its color is 'y', but network_g has three channels"),
-        ({"train": {"scheduler": {"milestones": ["a"]}}}, "a value is not of the form that BasicSR gives it"),
+        ({"train": {"scheduler": {"milestones": ["a"]}}}, r"train.yml:\d+: train.scheduler.milestones: a list of iter"),
+        ({"train": {"scheduler": RESTARTS}}, "a value is not of the form that BasicSR gives it"),
         ({"network_g": {"num_feat": None, "type": "EDSR", "res_scale": "x"}}, r"res_scale: 'x' is of a kind"),
         ({"datasets": [1]}, r"datasets: a mapping of options is wanted"),
         ({"train": {"optim_g": [1]}}, "a mapping of options is wanted"),

@@ -64,8 +64,7 @@ def entry_of(schedule: Schedule) -> dict[str, Any]:
 def _multi_step(draft: Draft, options: Options, name: str, done: int, is_late: bool) -> Value:
     key = options.first("milestones", "step")
     given = options.peek(key)
-    steps = _listed(options, key) if isinstance(given, list) else [options.number(key, float, 0.0)]
-    milestones = [int(float(step)) for step in steps]
+    milestones = _listed(options, key) if isinstance(given, list) else [int(options.number(key, float, 0.0))]
     gamma = options.number("gamma", float, 0.1)
     options.mapped(name, f"{TARGET}.type", "'MultiStepLR'")
     options.mapped(key, f"{TARGET}.milestones", f"{milestones}, {SAME_NUMBERS}")
@@ -79,7 +78,7 @@ def _multi_step(draft: Draft, options: Options, name: str, done: int, is_late: b
 
 
 def _cosine_restarts(draft: Draft, options: Options, name: str, done: int, is_late: bool) -> Value:
-    periods = [int(float(period)) for period in _listed(options, "periods")]
+    periods = _listed(options, "periods")
     weights = [float(weight) for weight in options.take("restart_weights", [1.0] * len(periods))]
     if any(weight != 1 for weight in weights):
         options.lost("restart_weights", "each cycle begins at the full rate", TARGET)
@@ -152,11 +151,14 @@ def _constant(draft: Draft, options: Options, name: str, done: int, is_late: boo
     return Schedule([], [])
 
 
-def _listed(options: Options, name: str) -> list[Any]:
+def _listed(options: Options, name: str) -> list[int]:
     value = options.take(name)
-    if not isinstance(value, list | tuple) or not value:
-        raise options.fault(name, f"a list of iterations is wanted, got {value!r}")
-    return list(value)
+    try:
+        if isinstance(value, list | tuple) and value:
+            return [int(float(iteration)) for iteration in value]
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise options.fault(name, f"a list of iterations is wanted, got {value!r}")
 
 
 KINDS: dict[str, Reader] = {
