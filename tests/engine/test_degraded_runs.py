@@ -13,6 +13,7 @@ from srtoolbox import dist
 from srtoolbox.config import Config
 from srtoolbox.data.loading.loader import build_train_loader
 from srtoolbox.engine.halt import replay_dump
+from srtoolbox.engine.job.job import Job
 from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import DataError, SrtoolboxError
@@ -154,3 +155,14 @@ def test_a_batch_that_was_not_begun_is_refused(tiny_config: Path, tmp_path: Path
     with pytest.raises(SrtoolboxError, match="DegradationPipeline takes batches that its `begin` was given first"):
         runner.model.train_step(batch, runner.optims)
     runner.close()
+
+
+@pytest.mark.parametrize("degraded", [False, True])
+def test_a_run_is_held_to_bicubic_only_where_its_images_are_degraded(
+    degraded: bool, tiny_config: Path, tmp_path: Path, photo_folder: Path
+) -> None:
+    made = {"type": "DegradationPipeline", "scale": 3, "steps": [{"type": "Fitting"}]}
+    photos = {"type": "GTOnlyDataset", "gt": str(photo_folder), "scale": 3, **({"pipeline": made} if degraded else {})}
+    changes = [pipeline(), f"data.val.datasets.photos={photos!r}", "max_iters=6", "data.val.interval=3"]
+    result = Job(Config.fromfile(tiny_config, changes), tmp_path / "run", source=tiny_config).train()
+    assert result.ending == ("learned too little" if degraded else "finished")
