@@ -167,6 +167,23 @@ def test_an_unknown_argument_is_answered_with_the_nearest(tmp_path: Path) -> Non
         srtoolbox.upscale_folder("x.pth", tmp_path, outscael=2)
 
 
+def test_progress_tells_shares_and_may_end_the_work(bicubic: str, folder: Path, tmp_path: Path) -> None:
+    told: list[tuple[float, int]] = []
+    srtoolbox.upscale_folder(
+        bicubic, folder, tmp_path / "a", console=QUIET, progress=lambda *told_now: told.append(told_now)
+    )
+    assert told == [(0, 2), (1.0, 2), (1, 2), (2.0, 2)]
+
+    def end(done: float, of: int) -> None:
+        if done >= 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        srtoolbox.upscale_folder(bicubic, folder, tmp_path / "b", console=QUIET, progress=end)
+    assert not [path for path in (tmp_path / "b").rglob("*") if path.is_file() and path.suffix != ".png"]
+    assert not (tmp_path / "b/deep/b_sr.png").exists()
+
+
 def test_the_threads_live_for_all_images_and_a_folder_is_asked_once(
     bicubic: str, tmp_path: Path, photo: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

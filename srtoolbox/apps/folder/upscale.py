@@ -95,6 +95,7 @@ def upscale_folder(
     workers: int = 2,
     transparency: Literal["network", "bicubic"] | Upscaler = "network",
     provenance: bool = True,
+    progress: Callable[[float, int], None] | None = None,
     device: str | None = None,
     console: Console | None = None,
     **settings: Unpack[UpscalerSettings],
@@ -118,6 +119,9 @@ def upscale_folder(
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
         provenance: results say where they come from: weights, network, scale, version and options.
+        progress: called with images done, parts of one counted, and images in all, in the order of
+            the inputs; an error that it raises ends the work, and half-written results are removed.
+            None shows a bar.
         device: where a checkpoint's network runs (None: a GPU, if any); a module stays where it is.
         console: where lines and the progress bar go; None is the terminal or notebook.
         settings: arguments of `Upscaler`, such as `tile=512`.
@@ -143,7 +147,7 @@ def upscale_folder(
     alpha = None if transparency == "network" else "bicubic" if transparency == "bicubic" else "an Upscaler"
     step = step_of(network, upscalers[0], transparency=alpha) if provenance else None
     reading = Reading(quality, f".{naming.ext}", workers, skip_existing, step)
-    return _upscale_planned(planned, pieces, piece, upscalers, reading, console)
+    return _upscale_planned(planned, pieces, piece, upscalers, reading, console, progress)
 
 
 def _names(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -173,6 +177,7 @@ def _upscale_planned(
     upscalers: tuple[Upscaler, Upscaler],
     reading: Reading,
     console: Console,
+    progress: Callable[[float, int], None] | None,
 ) -> FolderResult:
     """Upscale the images of a plan, or of one of its pieces, and say how many."""
     start = time.perf_counter()
@@ -186,7 +191,7 @@ def _upscale_planned(
             lines.say(f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
         _say_left_out(planned, len(existing), lines)
         run = _Run(*upscalers, reading, lines, keep=work.keep)
-        with progress_bar("upscaling", console) as show:
+        with contextlib.nullcontext(progress) if progress else progress_bar("upscaling", console) as show:
             run.upscale_all(jobs, show)
     skipped = f", {len(existing)} skipped" if reading.skip_existing or existing else ""
     counts = f"{len(jobs) - len(run.failed)} upscaled, {len(run.failed)} failed{skipped}"
