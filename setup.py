@@ -71,6 +71,7 @@ setup(
         "optimizers": ["pytorch_optimizer>=4.1"],  # Adan, Prodigy, SOAP, schedule-free AdamW and SGD
         "safetensors": ["safetensors>=0.4"],
         "spandrel": ["spandrel>=0.4"],  # opens files of about forty more architectures
+        "ui": ["starlette>=1.0", "uvicorn>=0.30"],  # the page for upscaling
         "video": ["av>=14"],
         "wandb": ["wandb>=0.18"],
         "test": [
@@ -89,6 +90,8 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.5",
             "av>=14",
+            "starlette>=1.0",
+            "uvicorn>=0.30",
             "pillow-heif>=1.0",
             "pillow-jxl-plugin>=1.3",
         ],

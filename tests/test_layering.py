@@ -64,6 +64,8 @@ ONLY_IN = {
     "safetensors": {"io"},
     "spandrel": {"compat", "models.networks", "weights"},
     "zstandard": {"data"},
+    "starlette": {"apps"},
+    "uvicorn": {"apps"},
     "torchvision": {"features"},
     "matplotlib": {"plots"},
     "yaml": {"config"},

@@ -141,7 +141,7 @@ class NetworkCosts:
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures, and the facts of each network, as plain values."""
-        rows = {name: _facts(self.networks[name]) | cost._asdict() for name, cost in self.costs.items()}
+        rows = {name: network_facts(self.networks[name]) | cost._asdict() for name, cost in self.costs.items()}
         return {"setting": self.setting, "networks": rows}
 
     def table(self) -> Table:
@@ -255,7 +255,7 @@ def _input_shapes(
     return shapes
 
 
-def _facts(network: nn.Module) -> dict[str, Any]:
+def network_facts(network: nn.Module) -> dict[str, Any]:
     """Return the class of a network, its scale, colour and receptive field."""
     kind = type(network).__name__
     if network_kind(network) == "discriminator":
@@ -276,7 +276,7 @@ def _device_name(device: torch.device) -> str:
 
 def _figures(network: nn.Module, cost: Cost) -> dict[str, str]:
     """Return the rows of the table, as text."""
-    radius = _facts(network)["receptive_field"]
+    radius = network_facts(network)["receptive_field"]
     still = cost.parameters - cost.trainable
     return {
         "input": " x ".join(map(str, cost.input)),

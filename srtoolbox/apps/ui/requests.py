@@ -1,0 +1,277 @@
+"""The answers to the page's requests. Who has no token gets nothing; other sites' pages cannot ask in a user's name."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import json
+import secrets
+import tempfile
+import zipfile
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from string import Template
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from srtoolbox import __version__
+from srtoolbox.apps.report.page import VIEWER_LEVELS, svg_filter
+from srtoolbox.apps.report.page import asset as report_asset
+from srtoolbox.apps.ui.queue import MOST_TIMES, Job, Queue, Settings
+from srtoolbox.apps.ui.store import Limits, Store, shown_name
+from srtoolbox.apps.ui.weights import Networks
+from srtoolbox.errors import SrtoolboxError
+from srtoolbox.image import encode_image, read_image, to_uint8
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+SHOWN_AS_IS = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".avif": "image/avif",
+}
+"""Formats that browsers show; others are sent to the page as PNG."""
+_JSON_BYTES = 2**16
+_TOTAL = 8
+"""All files together may have so many times the bytes of one."""
+_REFUSAL = "This page needs the whole address that `srtoolbox ui` printed, with its token. Open that one.\n"
+
+
+class Guard(BaseHTTPMiddleware):
+    """Lets those in who have the token, as a cookie that the first visit sets, and adds the headers above."""
+
+    def __init__(self, app: Any, token: str, cookie: str) -> None:  # noqa: ANN401
+        super().__init__(app)
+        self._token, self._cookie = token, cookie
+
+    async def dispatch(self, request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Answer a request, or refuse it."""
+        response = self._refused(request) or await call_next(request)
+        response.headers.update(HEADERS)
+        return response
+
+    def _refused(self, request: Request) -> Response | None:
+        given = request.query_params.get("token")
+        if given is not None and request.url.path == "/" and request.method == "GET" and self._is_token(given):
+            response = RedirectResponse("/", 303)
+            response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
+            return response
+        if not self._is_token(request.cookies.get(self._cookie, "")):
+            return PlainTextResponse(_REFUSAL, 403)
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            return PlainTextResponse("Pages of other sites cannot use this one.\n", 403)
+        return None
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token.encode())
+
+
+class Requests:
+    """What each address of the page does.
+
+    Args:
+        store, networks, queue: what it shows and fills.
+        limits: as of the store.
+    """
+
+    def __init__(self, store: Store, networks: Networks, queue: Queue, limits: Limits) -> None:
+        self._store, self._networks, self._queue, self._limits = store, networks, queue, limits
+
+    def app(self, token: str, cookie: str) -> Starlette:
+        """Return the application that a server runs."""
+        routes = [
+            Route("/", self._page),
+            Route("/page.css", self._style),
+            Route("/page.js", self._script),
+            Route("/state", self._state),
+            Route("/files", self._upload, methods=["POST"]),
+            Route("/files/{key}", self._remove, methods=["DELETE"]),
+            Route("/files/{key}/image", self._before),
+            Route("/weights/{key}", self._describe),
+            Route("/jobs", self._start, methods=["POST"]),
+            Route("/jobs/{key}", self._cancel, methods=["DELETE"]),
+            Route("/jobs/{key}/image", self._after),
+            Route("/jobs/{key}/result", self._result),
+            Route("/results.zip", self._zip),
+        ]
+        guard = Middleware(Guard, token=token, cookie=cookie)
+        handlers = {SrtoolboxError: _told, KeyError: _gone, FileNotFoundError: _gone}
+        return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)  # type: ignore[arg-type]
+
+    # ---- the page
+
+    def _page(self, request: Request) -> Response:
+        levels = "".join(f'<option value="{level}">0 … {level} levels</option>' for level in VIEWER_LEVELS)
+        sides = ['<option value="0">Before</option>', '<option value="1">After</option>']
+        left, right = "".join(sides), "".join(sides).replace('"1"', '"1" selected')
+        parts = {"number": 0, "images": "", "left": left, "right": right, "levels": levels}
+        text = Template(asset("ui.html")).substitute(
+            viewer=Template(report_asset("viewer.html")).substitute(parts),
+            filters="".join(svg_filter(f"difference-{level}", level) for level in VIEWER_LEVELS),
+            version=__version__,
+        )
+        return Response(text, media_type="text/html")
+
+    def _style(self, request: Request) -> Response:
+        text = Template(report_asset("page.css")).substitute(gradient="none") + asset("ui.css")
+        return Response(text, media_type="text/css")
+
+    def _script(self, request: Request) -> Response:
+        return Response(report_asset("viewer.js") + asset("ui.js"), media_type="text/javascript")
+
+    def _state(self, request: Request) -> Response:
+        files = [
+            {"key": each.key, "name": each.name, "kind": each.kind, "width": each.width, "height": each.height}
+            for each in self._store.all("image", "video")
+        ]
+        jobs = [job.as_json() for job in self._queue.jobs()]
+        limits = self._limits._asdict() | {"times": MOST_TIMES}
+        return JSONResponse({"files": files, "weights": self._networks.listed(), "jobs": jobs, "limits": limits})
+
+    # ---- files
+
+    async def _upload(self, request: Request) -> Response:
+        name = shown_name(request.query_params.get("name", ""))
+        most = min(self._limits.bytes, _TOTAL * self._limits.bytes - self._store.bytes())
+        length = request.headers.get("content-length", "")
+        with tempfile.TemporaryFile() as file:
+            size = int(length) if length.isdecimal() else 0
+            try:
+                if size <= most:
+                    size = 0
+                    async for chunk in request.stream():
+                        size += len(chunk)
+                        if size > most:
+                            break
+                        await run_in_threadpool(file.write, chunk)
+            except ClientDisconnect:
+                return Response(status_code=400)
+            if size > most:
+                advice = "remove others, or start `srtoolbox ui` with a larger --max-bytes"
+                raise SrtoolboxError(f"{name}: more than the {most:,} bytes that this page takes; {advice}")
+            file.seek(0)
+            upload = await run_in_threadpool(self._store.add, name, file)
+        return JSONResponse({"key": upload.key, "kind": upload.kind, "name": upload.name})
+
+    def _remove(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        self._queue.remove_of(key)
+        self._store.remove(key)
+        return JSONResponse({})
+
+    def _describe(self, request: Request) -> Response:
+        return JSONResponse(self._networks.describe(request.path_params["key"])._asdict())
+
+    def _before(self, request: Request) -> Response:
+        return _image(self._store.get(request.path_params["key"]).path)
+
+    # ---- jobs
+
+    async def _start(self, request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > _JSON_BYTES:
+                raise SrtoolboxError("The page has sent more than it should; reload it")
+        return await run_in_threadpool(self._started, body)
+
+    def _started(self, body: bytes) -> Response:
+        values = _object(body)
+        settings = Settings.read(values)
+        keys = values.get("files")
+        faults = []
+        for key in keys if isinstance(keys, list) else []:
+            try:
+                self._queue.add(self._store.get(str(key)), settings)
+            except SrtoolboxError as error:
+                faults.append(str(error))
+        if faults:
+            raise SrtoolboxError(" ".join(dict.fromkeys(faults)))
+        return JSONResponse({})
+
+    def _cancel(self, request: Request) -> Response:
+        self._queue.cancel(request.path_params["key"])
+        return JSONResponse({})
+
+    def _after(self, request: Request) -> Response:
+        return _image(_made(self._queue.get(request.path_params["key"])))
+
+    def _result(self, request: Request) -> Response:
+        job = self._queue.get(request.path_params["key"])
+        return FileResponse(_made(job), media_type="application/octet-stream", filename=job.download_name)
+
+    def _zip(self, request: Request) -> Response:
+        path = self._store.folder / f"{secrets.token_hex(8)}.zip"
+        _pack(path, [job for job in self._queue.jobs() if job.state == "done"])
+        remove = BackgroundTask(path.unlink, missing_ok=True)
+        return FileResponse(path, media_type="application/zip", filename="upscaled.zip", background=remove)
+
+
+def asset(name: str) -> str:
+    """Return the text of a file in the folder `assets`."""
+    return (Path(__file__).parent / "assets" / name).read_text(encoding="utf-8")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that the page has sent. Raises SrtoolboxError."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise SrtoolboxError("The page has sent what cannot be read; reload it")
+    return values
+
+
+def _made(job: Job) -> Path:
+    """Return the result of a job. Raises KeyError where there is none (yet)."""
+    if job.result is None:
+        raise KeyError(job.key)
+    return job.result
+
+
+def _image(path: Path) -> Response:
+    """Return an image in a format that browsers show."""
+    kind = SHOWN_AS_IS.get(path.suffix)
+    if kind is not None:
+        return FileResponse(path, media_type=kind)
+    return Response(encode_image(to_uint8(read_image(path))), media_type="image/png")
+
+
+def _pack(path: Path, jobs: Sequence[Job]) -> None:
+    """Write results as an archive, under names that differ."""
+    taken: set[str] = set()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # they are compressed already
+        for job in jobs:
+            stem, _, suffix = job.download_name.rpartition(".")
+            numbered = (f"{stem}{f' ({number})' if number > 1 else ''}.{suffix}" for number in itertools.count(1))
+            name = next(name for name in numbered if name.lower() not in taken)
+            taken.add(name.lower())
+            archive.write(_made(job), name)
+
+
+def _told(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 400)
+
+
+def _gone(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "That file is not here any more; reload the page"}, 404)

@@ -1,0 +1,110 @@
+"""The server of the page: listens on this machine alone unless it is told another address."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import secrets
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import uvicorn
+
+from srtoolbox.apps.ui.queue import Queue
+from srtoolbox.apps.ui.requests import Requests
+from srtoolbox.apps.ui.store import Limits, Store
+from srtoolbox.apps.ui.weights import Networks
+from srtoolbox.errors import OptionError
+
+LOCAL = "127.0.0.1"
+
+
+def serve(
+    weights: str | os.PathLike[str] | None = None,
+    *,
+    host: str = LOCAL,
+    port: int = 0,
+    token: str | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - a tuple of plain values
+    device: str | None = None,
+    ready: Callable[[str, Callable[[], None]], object] = lambda address, stop: None,
+) -> None:
+    """Serve the page for upscaling until Ctrl-C, or until `stop` is called.
+
+    Uploads and results are in a folder of their own among the system's temporary files, and go with
+    the server.
+
+    Args:
+        weights: a folder with files of weights to choose from; None: only those that are dropped.
+        host: the address to listen on. Any but 127.0.0.1 lets other machines reach the page: who has
+            the token may use this machine's processor and see what others upload, unencrypted.
+        port: 0 takes one that is free.
+        token: what the address must have; None: a new one, which cannot be guessed.
+        limits: what the page takes at most.
+        device: where networks run; None is a GPU where there is one.
+        ready: called with the page's address, and with what ends the server.
+
+    Raises:
+        OptionError: an address that cannot be listened on, or a token that is too short.
+        SrtoolboxError: `weights` is no folder.
+    """
+    token = secrets.token_urlsafe(24) if token is None else token
+    if len(token) < 16 or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
+        raise OptionError("token is at least 16 letters, digits, - and _; leave it out for one that cannot be guessed")
+    with (
+        _listening(host, port) as listener,
+        tempfile.TemporaryDirectory(prefix="srtoolbox-ui-", ignore_cleanup_errors=True) as folder,
+    ):
+        store = Store(Path(folder), limits)
+        networks = Networks(Path(weights) if weights is not None else None, store)
+        queue = Queue(networks, limits, device)
+        port = listener.getsockname()[1]
+        app = Requests(store, networks, queue, limits).app(token, cookie=f"srtoolbox_{port}")
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, lifespan="off")
+        server = uvicorn.Server(config)
+
+        def stop() -> None:
+            server.should_exit = True
+
+        ready(f"http://{_shown(host)}:{port}/?token={quote(token)}", stop)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            queue.close()
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Open the socket that the server listens on. Raises OptionError."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise OptionError(f"host {host} is no address of this machine ({error.strerror or error})") from error
+    listener = socket.socket(found[0], socket.SOCK_STREAM)
+    with listener:
+        if os.name == "posix":  # elsewhere this would let another program take the port over
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(found[4])
+        except OSError as error:
+            advice = "is it taken (--port 0 takes a free one), or is the host no address of this machine?"
+            raise OptionError(f"port {port} of {host} cannot be used: {advice} ({error.strerror or error})") from error
+        yield listener
+
+
+def is_local(host: str) -> bool:
+    """Return True for addresses that only this machine reaches."""
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _shown(host: str) -> str:
+    """Return a host for an address: that of this machine where all are listened on."""
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - only shown
+        return socket.gethostname()
+    return f"[{host}]" if ":" in host else host
