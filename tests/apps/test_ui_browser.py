@@ -157,6 +157,10 @@ def test_two_images_become_what_the_command_makes(
     assert archive.namelist() == ["a_sr.png", SHOWN.replace(".png", "_sr.png")]
     assert served.page.locator("#viewer-0 .stage img").count() == 2
     served.page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+    served.page.get_by_role("button", name=f"Compare {SHOWN} before and after").click()
+    assert served.page.get_attribute("#viewer-0 .stage", "aria-label").startswith(
+        f"{SHOWN}: Before (80 × 50) and After"
+    )
     served.page.focus("#viewer-0 .divider")
     served.page.keyboard.press("ArrowRight")
     assert served.page.input_value("#viewer-0 .divider") == "50.5"
@@ -228,9 +232,10 @@ def test_cancelled_jobs_end_and_the_others_go_on(
     from srtoolbox.inference.upscaler import Upscaler
 
     goes_on, began = threading.Event(), threading.Event()
-    bands = Upscaler.bands
+    bands, upscaled = Upscaler.bands, []
 
     def slow(self, image, **options):
+        upscaled.append(image)
         for number, band in enumerate(bands(self, image, **options)):
             if number == 1:
                 began.set()
@@ -257,7 +262,10 @@ def test_cancelled_jobs_end_and_the_others_go_on(
     goes_on.set()
     assert served.result(2)
     states = [lines.nth(number).get_attribute("data-state") for number in range(3)]
-    assert states == ["cancelled", "cancelled", "done"]
+    assert states == ["cancelled", "cancelled", "done"] and len(upscaled) == 2
+    served.page.get_by_role("button", name="Remove c.png").click()
+    served.until("document.querySelectorAll('#files > li').length === 2")
+    assert served.page.locator("#compare").is_hidden()
 
 
 def test_nothing_is_given_without_the_token_or_to_other_sites(served: Served, browser) -> None:
