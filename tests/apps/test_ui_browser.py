@@ -273,6 +273,11 @@ def test_nothing_is_given_without_the_token_or_to_other_sites(served: Served, br
     assert stranger.request.get(served.base + "state").status == 403
     assert stranger.request.get(served.base + "?token=wrong-wrong-wrong").status == 403
     stranger.close()
+    visitor = browser.new_page()
+    visitor.goto(f"data:text/html,<a href='{served.address}'>link</a>")  # a link elsewhere leads there, too
+    visitor.click("a")
+    visitor.wait_for_selector("#limits:not(:empty)")
+    visitor.close()
     ours = served.context.request
     assert ours.get(served.base + "state").status == 200
     assert ours.post(served.base + "jobs", data="{}", headers={"Origin": "http://localhost:1"}).status == 403

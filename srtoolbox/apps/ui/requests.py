@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from srtoolbox import __version__
@@ -53,6 +53,11 @@ _JSON_BYTES = 2**16
 _TOTAL = 8
 """All files together may have so many times the bytes of one."""
 _REFUSAL = "This page needs the whole address that `srtoolbox ui` printed, with its token. Open that one.\n"
+_ENTRANCE = (
+    '<!doctype html><html lang="en"><title>Upscale</title><link rel="icon" href="data:,">'
+    '<meta http-equiv="refresh" content="0; url=/"><a href="/">To the page</a></html>'
+)
+"""Sent with the cookie: behind a redirect, browsers that come from a link elsewhere would not send it back."""
 
 
 class Guard(BaseHTTPMiddleware):
@@ -71,7 +76,7 @@ class Guard(BaseHTTPMiddleware):
     def _refused(self, request: Request) -> Response | None:
         given = request.query_params.get("token")
         if given is not None and request.url.path == "/" and request.method == "GET" and self._is_token(given):
-            response = RedirectResponse("/", 303)
+            response = Response(_ENTRANCE, media_type="text/html")
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="strict")
             return response
         if not self._is_token(request.cookies.get(self._cookie, "")):
