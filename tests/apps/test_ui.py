@@ -50,6 +50,13 @@ def test_files_lie_under_names_of_the_store(tmp_path: Path) -> None:
         store.get(upload.key)
 
 
+def test_of_the_name_of_weights_the_scale_is_kept(tmp_path: Path) -> None:
+    store = Store(tmp_path, Limits())
+    names = ["fsrcnn_X3.pth", "net.pth", "a_x64.pt", "../x2/net.pth"]
+    kept = [store.add(name, io.BytesIO(b"")).path.name for name in names]
+    assert kept == ["weights_x3.pth", "weights.pth", "weights.pt", "weights.pth"]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "fault"),
     [

@@ -94,7 +94,9 @@ class Store:
             if len(self._uploads) >= self.limits.files:
                 raise SrtoolboxError(f"{name}: {self.limits.files} files are here already; remove some first")
         key = secrets.token_hex(8)
-        path = self.folder / key / f"{kind}{Path(name).suffix.lower()}"
+        # the one thing in a name that is used: the scale of weights that fit any
+        scale = re.search(r"x([1-8])(?!\d)", name.lower()) if kind == "weights" else None
+        path = self.folder / key / f"{kind}{f'_x{scale[1]}' if scale else ''}{Path(name).suffix.lower()}"
         try:
             files.atomic_write(path, lambda file: shutil.copyfileobj(content, file))
             upload = self._checked(Upload(key, name, path, kind))
