@@ -19,6 +19,11 @@ DEEP_SUFFIXES = (".png", *TIFF_SUFFIXES)
 QUALITY_SUFFIXES = (*JPEG_SUFFIXES, ".webp")
 """Of formats written at a quality of 1 ... 100."""
 WRITE_SUFFIXES = frozenset({".png", ".bmp", ".webp", *JPEG_SUFFIXES, *TIFF_SUFFIXES})
+BROWSER_TYPES = {
+    **dict.fromkeys(JPEG_SUFFIXES, "image/jpeg"),
+    **{f".{name}": f"image/{name}" for name in ("png", "webp", "bmp", "avif")},
+}
+"""Media types of the formats that browsers show."""
 MAX_SIDES = {**dict.fromkeys(JPEG_SUFFIXES, 65535), ".webp": 16383}
 
 AVIF, HEIC, JXL, RAW, VIDEO, WEB_PAGE = "AVIF", "HEIC", "JPEG XL", "camera raw", "a video", "a web page"

@@ -69,6 +69,7 @@ def test_at_every_iteration(
         shutil.rmtree(resumed)
 
 
+@pytest.mark.slow
 def test_ten_times_in_a_row(variant: Callable[[str], Path], tmp_path: Path) -> None:
     config = variant("gan")
     run(config, tmp_path / "whole", ALONE)

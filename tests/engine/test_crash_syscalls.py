@@ -214,6 +214,7 @@ def leaves_its_temporary_files(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "unlink", lambda self, missing_ok=False: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MUTANTS))
 def test_the_checks_bite(name: str, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as broken:

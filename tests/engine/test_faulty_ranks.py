@@ -126,7 +126,6 @@ CASES = [
 
 
 FAST = {
-    (2, "raise", "save", 1),
     (2, "exit", "train", 1),
     (2, "kill", "train", 0),
 }

@@ -71,7 +71,9 @@ def test_the_log_tells_of_both_networks(gan_config: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.timeout(280)
-@pytest.mark.parametrize("extra", [(), ("accumulate=2",)], ids=["plain", "accumulate"])
+@pytest.mark.parametrize(
+    "extra", [(), pytest.param(("accumulate=2",), marks=pytest.mark.slow)], ids=["plain", "accumulate"]
+)
 def test_two_processes_equal_one(gan_config: Path, tmp_path: Path, extra: tuple[str, ...]) -> None:
     # the mean of a relativistic loss goes over one batch: two half ones in a row are no whole one, two ranks are
     run(gan_config, tmp_path / "one", *extra)

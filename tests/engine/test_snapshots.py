@@ -197,6 +197,7 @@ def test_the_random_state_is_left_alone(config: Path, tmp_path: Path) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_of_two_ranks_only_the_first_keeps_and_both_train_on_alike(config: Path, tmp_path: Path) -> None:
     states = {}
     for name, hooks in (("with", ()), ("without", ("hooks.patches=None", "hooks.maps=None"))):

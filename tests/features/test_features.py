@@ -78,7 +78,10 @@ def test_every_backbone_is_tested():
 @pytest.mark.parametrize(
     "backbone",
     [
-        pytest.param(name, marks=pytest.mark.slow if name in ("vgg13_bn", "vgg16_bn", "vgg19_bn") else ())
+        pytest.param(
+            name,
+            marks=pytest.mark.slow if name.startswith(("vgg13", "vgg16")) or name in ("vgg19_bn", "resnet34") else (),
+        )
         for name in BACKBONES
     ],
 )

@@ -31,6 +31,7 @@ from srtoolbox.apps.ui.store import Limits, Store, shown_name
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import encode_image, read_image, to_uint8
+from srtoolbox.image.file_types import BROWSER_TYPES
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -40,15 +41,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-SHOWN_AS_IS = {
-    ".png": "image/png",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".avif": "image/avif",
-}
-"""Formats that browsers show; others are sent to the page as PNG."""
 _JSON_BYTES = 2**16
 _TOTAL = 8
 """All files together may have so many times the bytes of one."""
@@ -255,8 +247,8 @@ def _made(job: Job) -> Path:
 
 
 def _image(path: Path) -> Response:
-    """Return an image in a format that browsers show."""
-    kind = SHOWN_AS_IS.get(path.suffix)
+    """Return an image in a format that browsers show: others are sent as PNG."""
+    kind = BROWSER_TYPES.get(path.suffix)
     if kind is not None:
         return FileResponse(path, media_type=kind)
     return Response(encode_image(to_uint8(read_image(path))), media_type="image/png")

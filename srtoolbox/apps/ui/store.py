@@ -17,9 +17,9 @@ from typing import BinaryIO, NamedTuple
 from srtoolbox.apps.video.frames import probe
 from srtoolbox.errors import ImageError, SrtoolboxError
 from srtoolbox.image import image_shape
+from srtoolbox.image.file_types import read_suffixes
 from srtoolbox.io import files
 
-IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif", ".jxl")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
 NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors")
 """Weights that may be dropped; ONNX files, which name other files, must lie in the folder."""
@@ -61,10 +61,10 @@ def shown_name(text: str) -> str:
 def kind_of(name: str) -> str:
     """Return 'image', 'video' or 'weights', by the suffix. Raises SrtoolboxError for others."""
     suffix = Path(name).suffix.lower()
-    for kind, suffixes in (("image", IMAGES), ("video", VIDEOS), ("weights", NETWORKS)):
+    for kind, suffixes in (("image", read_suffixes()), ("video", VIDEOS), ("weights", NETWORKS)):
         if suffix in suffixes:
             return kind
-    known = ", ".join(each[1:] for each in IMAGES + VIDEOS + NETWORKS)
+    known = ", ".join(each[1:] for each in (*sorted(read_suffixes()), *VIDEOS, *NETWORKS))
     raise SrtoolboxError(f"{name}: is no image, video or file of weights by its name; known are {known}")
 
 

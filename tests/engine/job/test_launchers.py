@@ -218,7 +218,7 @@ def test_outside_the_environment_it_is_said_what_to_activate(
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("fault", ["MASTER_ADDR", "port", "world"])
+@pytest.mark.parametrize("fault", ["MASTER_ADDR", "port", pytest.param("world", marks=pytest.mark.slow)])
 def test_a_faulty_launch_is_one_line(fault: str, tiny_config: Path, tmp_path: Path) -> None:
     arguments = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "runtime.dist_timeout=3"]
     with socket.socket() as taken:
