@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 from collections import Counter
@@ -22,9 +21,8 @@ from srtoolbox.apps.browse.feed import SeenSample
 from srtoolbox.apps.browse.severity import Ladder
 from srtoolbox.apps.browse.sheet import captions
 from srtoolbox.apps.browse.steps import Step, Value, shown
+from srtoolbox.apps.html import closed_policy, named, page_head, readable
 from srtoolbox.apps.report.page import asset as report_asset
-from srtoolbox.apps.report.page import named
-from srtoolbox.apps.report.writer import readable
 from srtoolbox.image import encode_image, to_uint8
 from srtoolbox.text import counted
 
@@ -43,12 +41,10 @@ MEANINGS = {
 def render(browsed: Browsed, *, name: str, whole: bool) -> str:
     """Return the page's HTML; `name` is that of the config."""
     script = asset("browse.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    style = Template(report_asset("page.css")).substitute(gradient="none") + asset("browse.css")
     zoom = _zoom(browsed.samples)
     text = Template(asset("browse.html")).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        title=escape(f"Training data: {name}"),
-        style=Template(report_asset("page.css")).substitute(gradient="none") + asset("browse.css"),
+        head=page_head(f"Training data: {name}", style, closed_policy(script)),
         origin=_origin(browsed, name, whole),
         zooms="".join(f'<option value="{n}"{" selected" * (n == zoom)}>{n}×</option>' for n in (1, 2, 3, 4, 6, 8)),
         zoom=zoom,

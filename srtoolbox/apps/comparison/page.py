@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import math
 import os
@@ -16,9 +15,9 @@ from string import Template
 from srtoolbox import __version__
 from srtoolbox.apps.comparison.runs import ComparedRun, all_scores, direction
 from srtoolbox.apps.comparison.table import Differences, cut, short_keys
-from srtoolbox.apps.report.page import BEST, asset, best_of, named, table
+from srtoolbox.apps.html import BEST, closed_policy, named, page_head, readable, table
+from srtoolbox.apps.report.page import asset, best_of
 from srtoolbox.apps.report.page import shown as shown_score
-from srtoolbox.apps.report.writer import readable
 from srtoolbox.engine.hooks.logger import clock
 from srtoolbox.engine.job.run_config import shown
 from srtoolbox.io.files import write_text
@@ -39,10 +38,8 @@ def write_page(
         score: by which they are ordered.
     """
     script = asset("sort.js") + 'document.querySelectorAll("table.sortable").forEach(makeSortable);\n'
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     text = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
-        style=Template(asset("page.css")).substitute(gradient="none"),
+        head=page_head("Runs compared", Template(asset("page.css")).substitute(gradient="none"), closed_policy(script)),
         order=named(f"by {score}, the best first") if score else "no run has been scored",
         version=escape(__version__),
         runs=_table(runs, changed),

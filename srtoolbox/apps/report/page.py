@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from srtoolbox.apps.html import BEST, named, page_head, script_source, table
 from srtoolbox.apps.report.contents import (
     INPUT,
     SECONDS,
@@ -32,7 +31,6 @@ from srtoolbox.plots.panels import error_map
 from srtoolbox.plots.regions import Region
 from srtoolbox.text import counted
 
-BEST = '<span class="sign" aria-hidden="true">★</span><span class="unseen"> best</span>'
 VIEWER_LEVELS = (8, 16, 32, 64, 128, 255)
 """The scales offered for differences in the viewer."""
 _STEPS = np.linspace(0, 255, 18).astype(np.uint8).reshape(1, -1, 1)  # 0, 15, ... 255
@@ -44,12 +42,12 @@ def render(facts: RunFacts, sets: Sequence[PageSet], results: Results) -> str:
     """Return the page's HTML."""
     gradient = "linear-gradient(to right, " + ", ".join("#" + bytes(stop).hex() for stop in STOPS) + ")"
     script = asset("sort.js") + asset("viewer.js")
-    # a browser runs no other script than the page's own
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return Template(asset("page.html")).substitute(
-        policy=f"script-src 'sha256-{digest}'; object-src 'none'; connect-src 'none'; base-uri 'none'",
-        title=escape(f"Report: {', '.join(page_set.name for page_set in sets)}"),
-        style=Template(asset("page.css")).substitute(gradient=gradient),
+        head=page_head(
+            f"Report: {', '.join(page_set.name for page_set in sets)}",
+            Template(asset("page.css")).substitute(gradient=gradient),
+            f"{script_source(script)}; object-src 'none'; connect-src 'none'; base-uri 'none'",
+        ),
         filters="".join(svg_filter(f"difference-{levels}", levels) for levels in VIEWER_LEVELS),
         origin=_origin(facts),
         networks=networks_table(facts),
@@ -136,19 +134,6 @@ def _left_out(page_set: PageSet, facts: RunFacts) -> str:
 
 
 # ---- tables
-
-
-def named(text: str) -> str:
-    """Return a name, escaped, so that it cannot turn the direction of the text around it."""
-    return f"<bdi>{escape(text)}</bdi>"
-
-
-def table(head: str, rows: Sequence[str], label: str, *, kind: str = "") -> str:
-    """Return a table that scrolls by itself where it is wider than the page."""
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{escape(label)}"><table class="{kind}">'
-        f"<thead>{head}</thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
 
 
 def networks_table(facts: RunFacts) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from torch import Tensor
 
 from srtoolbox import dist
+from srtoolbox.apps.html import readable
 from srtoolbox.apps.report.contents import INPUT, TRUTH, ImageEntry, PageSet, Results, RunFacts
 from srtoolbox.apps.report.crops import CropMaker, choose_images
 from srtoolbox.apps.report.page import render
@@ -196,11 +197,6 @@ def safe(name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8]
     plain = re.sub("[^A-Za-z0-9_-]+", "_", name)[:50]
     return f"{'_' if windows_fault(plain) else ''}{plain}.{digest}"
-
-
-def readable(text: str) -> str:
-    """Return text that UTF-8 can hold: names of files may have bytes that are no characters."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _readable_values(value: object) -> object:
