@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srtoolbox.apps.ui.queue import Settings
+from srtoolbox.apps.ui.jobs import Settings
 from srtoolbox.apps.ui.store import Limits, Store, shown_name
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.cli import main

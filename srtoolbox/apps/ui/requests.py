@@ -26,7 +26,8 @@ from starlette.routing import Route
 from srtoolbox import __version__
 from srtoolbox.apps.report.page import VIEWER_LEVELS, svg_filter
 from srtoolbox.apps.report.page import asset as report_asset
-from srtoolbox.apps.ui.queue import MOST_TIMES, Job, Queue, Settings
+from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings
+from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.store import Limits, Store, shown_name
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.errors import SrtoolboxError

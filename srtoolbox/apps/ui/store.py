@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from srtoolbox.apps.cost import CHECKPOINTS
 from srtoolbox.apps.video.frames import probe
+from srtoolbox.apps.video.upscale import CONTAINERS
 from srtoolbox.errors import ImageError, SrtoolboxError
 from srtoolbox.image import image_shape
 from srtoolbox.image.file_types import read_suffixes
 from srtoolbox.io import files
 
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi")
-NETWORKS = (".pth", ".pt", ".ckpt", ".safetensors")
+VIDEOS = (*CONTAINERS, ".avi")
+NETWORKS = tuple(suffix for suffix in CHECKPOINTS if suffix != ".onnx")
 """Weights that may be dropped; ONNX files, which name other files, must lie in the folder."""
 _LONGEST = 120
 
