@@ -11,14 +11,6 @@ from srtoolbox.config.loader import packaged_folder
 
 BASE = "_base_/degradations/real_esrgan.py"
 GT_BEFORE = 400  # pixels of GT that are degraded before the crop is cut, as published
-AS_PUBLISHED = {
-    "iso": 0.45,
-    "aniso": 0.25,
-    "generalized_iso": 0.12,
-    "generalized_aniso": 0.03,
-    "plateau_iso": 0.12,
-    "plateau_aniso": 0.03,
-}
 
 
 def is_published(steps: Mapping[str, Any]) -> bool:

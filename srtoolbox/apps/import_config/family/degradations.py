@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from srtoolbox.apps.import_config.degrading import AS_PUBLISHED, GT_BEFORE, is_published, put_steps
+from srtoolbox.apps.import_config.degrading import GT_BEFORE, is_published, put_steps
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.options import Options
+from srtoolbox.data.transforms.batch.blur import PUBLISHED_KINDS
 
 STEPS = "model.preprocess.steps"
 DRAWN = "sizes from 7 to 21 pixels are drawn, there as here"
@@ -176,13 +177,13 @@ def _sizes(holders: list[Options], name: str) -> tuple[int, int]:
 
 def _blur(holders: list[Options], order: str) -> dict[str, Any]:
     holder, name = _find(holders, f"kernel_list{order}")
-    kinds = holder.take(name, list(AS_PUBLISHED))
+    kinds = holder.take(name, list(PUBLISHED_KINDS))
     shares_holder, shares_name = _find(holders, f"kernel_prob{order}")
-    shares = shares_holder.take(shares_name, list(AS_PUBLISHED.values()))
+    shares = shares_holder.take(shares_name, list(PUBLISHED_KINDS.values()))
     if not isinstance(kinds, list) or not isinstance(shares, list) or len(kinds) != len(shares):
         raise holder.fault(name, "there are as many kinds of kernels as probabilities of them")
     weights = {str(kind): float(share) for kind, share in zip(kinds, shares, strict=True)}
-    unknown = [kind for kind in weights if kind not in AS_PUBLISHED]
+    unknown = [kind for kind in weights if kind not in PUBLISHED_KINDS]
     if unknown:
         holder.lost(name, f"no such kernels: {', '.join(unknown)}", STEPS)
     step: dict[str, Any] = {"type": "Blur", "kinds": {kind: weights[kind] for kind in weights if kind not in unknown}}

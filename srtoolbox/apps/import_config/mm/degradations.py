@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from srtoolbox.apps.import_config.degrading import AS_PUBLISHED
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.record import Fate
+from srtoolbox.data.transforms.batch.blur import PUBLISHED_KINDS
 
 TARGET = "model.preprocess.steps"
 MODES = ("area", "bilinear", "bicubic")
@@ -53,8 +53,8 @@ def _pair(values: Sequence[float]) -> tuple[float, float]:
 def _blur(options: Options, params: Options) -> dict[str, Any]:
     share = params.number("prob", float, 1.0)
     sizes = [int(size) for size in params.take("kernel_size", [7, 21])]
-    kinds = [str(kind) for kind in params.take("kernel_list", list(AS_PUBLISHED))]
-    shares = [float(weight) for weight in params.take("kernel_prob", list(AS_PUBLISHED.values()))]
+    kinds = [str(kind) for kind in params.take("kernel_list", list(PUBLISHED_KINDS))]
+    shares = [float(weight) for weight in params.take("kernel_prob", list(PUBLISHED_KINDS.values()))]
     weights = dict(zip(kinds, shares, strict=False))
     sinc = weights.pop("sinc", 0.0)
     cutoff = params.take("omega")

@@ -7,9 +7,9 @@ from dataclasses import replace
 from srtoolbox.apps.import_config.counterpart import Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects import networks as nets
-from srtoolbox.apps.import_config.projects.basicsr import FUSED, METRICS, OPTIMIZERS, UNET
+from srtoolbox.apps.import_config.projects.basicsr import FUSED, OPTIMIZERS, UNET
 from srtoolbox.apps.import_config.projects.losses import LOSSES, STANDING_IN
-from srtoolbox.apps.import_config.projects.redux import PYIQA
+from srtoolbox.apps.import_config.projects.redux import ALL_METRICS
 
 FLASH = {"flash_attn": "torch chooses the fastest attention that there is"}
 
@@ -81,11 +81,7 @@ NEOSR = Project(
     networks=NETWORKS,
     discriminators=DISCRIMINATORS,
     losses=LOSSES,
-    metrics={
-        **METRICS,
-        "calculate_dists": Counterpart("DISTS", unused=PYIQA),
-        "calculate_lpips": Counterpart("LPIPS", unused=PYIQA),
-    },
+    metrics=ALL_METRICS,
     optimizers={**OPTIMIZERS, **OWN_OPTIMIZERS},
     datasets={"paired": "paired", "single": "single", "otf": "degraded"},
     models={"image": "any", "otf": "any", "default": "any"},

@@ -71,6 +71,11 @@ DISCRIMINATORS = {
     **dict.fromkeys(("multiscalepatchgandiscriminatorsn", "resnet", "vggstylediscriminatorsn"), STANDING_IN),
 }
 PYIQA = {**BETTER, "crop_border": "whole images are compared"}
+ALL_METRICS = {
+    **METRICS,
+    "calculate_lpips": Counterpart("LPIPS", unused=PYIQA),
+    "calculate_dists": Counterpart("DISTS", unused=PYIQA),
+}
 SCHEDULE_FREE = Counterpart(
     "ScheduleFreeAdamW",
     names={name: name for name in ("lr", "betas", "weight_decay", "eps", "warmup_steps", "r", "weight_lr_power")},
@@ -81,11 +86,7 @@ REDUX = Project(
     networks=NETWORKS,
     discriminators=DISCRIMINATORS,
     losses=LOSSES,
-    metrics={
-        **METRICS,
-        "calculate_lpips": Counterpart("LPIPS", unused=PYIQA),
-        "calculate_dists": Counterpart("DISTS", unused=PYIQA),
-    },
+    metrics=ALL_METRICS,
     optimizers={
         **OPTIMIZERS,
         "adamwschedulefree": SCHEDULE_FREE,
