@@ -19,7 +19,7 @@ CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
 """The channels of each colour that a network takes and gives."""
 IMAGE_KEYS = ("lq", "gt")
 """The images of a sample and of a batch."""
-PLAN = "plan"
+BEGUN = "begun"
 """The entry of a batch that a `Preparation` has begun and not finished: what is still to be done."""
 FACTS: Mapping[str, str] = {
     "scale": "the upscaling factor",
@@ -311,7 +311,7 @@ class Preparation(Protocol):
         """Return the names of the images that one of this config gives, 'lq' and 'gt' among them."""
 
     def begin(self, batch: dict[str, Any], draws: Sequence[Any], group: int) -> dict[str, Any]:
-        """Return a batch of GT with `PLAN`, and with what is done on the CPU done.
+        """Return a batch of GT with `BEGUN`, and with what is done on the CPU done.
 
         Args:
             batch: 'gt' (N, H, W, C), uint8 or uint16, and what a loader adds.
@@ -321,6 +321,11 @@ class Preparation(Protocol):
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Return the images of a batch that has begun, float RGB (N, 3, h, w), on its device."""
+
+
+def is_preparation(entry: object) -> bool:
+    """True for a class whose objects are each a `Preparation`, as configs name it."""
+    return hasattr(entry, "images_of")
 
 
 def preparation_of(model: nn.Module) -> Preparation | None:

@@ -13,7 +13,7 @@ from srtoolbox.check.faults import Report, joined
 from srtoolbox.check.schema import Part, Place, advice, described, fits, hints_of
 from srtoolbox.config.overrides import DEFAULT_HOOKS
 from srtoolbox.errors import ConfigError, Fault, RegistryError, SrtoolboxError
-from srtoolbox.interfaces import missing_members
+from srtoolbox.interfaces import is_preparation, missing_members
 from srtoolbox.optim.optional_classes import averages_weights
 from srtoolbox.registry import HOOKS, argument_faults, registries
 from srtoolbox.text import did_you_mean
@@ -161,7 +161,7 @@ def check_component(report: Report, component: Component, context: Mapping[str, 
         except Exception as error:
             report.add_failure(path, error)
     # a `preprocess` works on batches of the device, not on samples: it only has to be callable
-    if instance is None or path.endswith(".preprocess") or hasattr(entry, "images_of"):
+    if instance is None or path.endswith(".preprocess") or is_preparation(entry):
         return
     if fault := missing_members(kind, instance):
         report.add(path, fault, key="type")

@@ -20,6 +20,7 @@ from srtoolbox.interfaces import (
     discriminator_facts_of,
     discriminator_faults,
     facts_of,
+    is_preparation,
     network_faults,
     network_kind,
 )
@@ -191,7 +192,7 @@ def check_fit(report: Report, components: Sequence[Component], networks: Network
 
 def has_scale(component: Component) -> bool:
     """True for a dataset, and for what makes LQ of GT, whose `scale` is that of the generator."""
-    return component.kind == "dataset" or hasattr(component.entry, "images_of")
+    return component.kind == "dataset" or is_preparation(component.entry)
 
 
 def _check_scales(report: Report, components: Sequence[Component], built: BuiltNetwork | None) -> None:

@@ -20,7 +20,7 @@ from srtoolbox.engine.run import Run
 from srtoolbox.engine.stop import Stop
 from srtoolbox.errors import RunError, WriteError
 from srtoolbox.image import to_image, write_image
-from srtoolbox.interfaces import IMAGE_KEYS, PLAN
+from srtoolbox.interfaces import BEGUN, IMAGE_KEYS
 from srtoolbox.io.files import read_json, write_json, write_text
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.wrapper import learning_rates
@@ -175,7 +175,7 @@ def _probe(
 
 def _pixels(batch: Mapping[str, Any], finished: Mapping[str, Any]) -> list[Sequence[np.ndarray]]:
     """Return LQ and GT (h, w, C) of the images of a batch: as it was read, or as the degradations have left them."""
-    if PLAN not in batch:
+    if BEGUN not in batch:
         return [batch[name].numpy() for name in IMAGE_KEYS]
     return [[to_image(image) for image in finished[name]] for name in IMAGE_KEYS]
 

@@ -14,7 +14,7 @@ from srtoolbox.apps.browse.steps import Notes, Step, drawn, leaves, step_names, 
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.image import to_image
-from srtoolbox.interfaces import PLAN
+from srtoolbox.interfaces import BEGUN
 
 _FIRST_VARIANT = 1 << 40  # a number of groups of draws that no run reaches
 
@@ -52,7 +52,7 @@ class ToldPipeline:
             drawn_by = [draw._replace(number=number) for draw, number in zip(draws, numbers, strict=True)]
         begun = self.pipeline.begin(dict(batch), drawn_by, group)
         sizes = np.tile(np.array(batch["gt"].shape[1:3]), (len(draws), 1))
-        begun[PLAN] = replace(begun[PLAN], corners=self.pipeline.corners(sizes, draws))
+        begun[BEGUN] = replace(begun[BEGUN], corners=self.pipeline.corners(sizes, draws))
         plan = self.pipeline.plan(sizes, drawn_by, group)
         return self.pipeline.finish(begun), drawn(plan.actions, len(draws), self.names)
 

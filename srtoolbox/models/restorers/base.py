@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.image import batch_to_float, rgb_to_y
 from srtoolbox.image.tensors import batch_to_y
-from srtoolbox.interfaces import IMAGE_KEYS, PLAN, Preparation
+from srtoolbox.interfaces import BEGUN, IMAGE_KEYS, Preparation
 from srtoolbox.optim.optional_classes import averages_weights
 from srtoolbox.optim.wrapper import OptimWrapper
 from srtoolbox.registry import HOOKS, LOSSES, MODELS, NETWORKS, TRANSFORMS, parameters_of
@@ -99,12 +99,12 @@ class Restorer(nn.Module):
 
     def finish(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return a batch that `preprocess` has begun as `prepare` does; any other as it is."""
-        if PLAN not in batch or not isinstance(self.transform, Preparation):
+        if BEGUN not in batch or not isinstance(self.transform, Preparation):
             return batch
         images = self.transform.finish(batch)
         if self.colour == "y":
             images = {key: rgb_to_y(value) for key, value in images.items()}
-        return {**{key: value for key, value in batch.items() if key != PLAN}, **images}
+        return {**{key: value for key, value in batch.items() if key != BEGUN}, **images}
 
     def restore(self, batch: dict[str, Any], network: nn.Module) -> Tensor:
         """The training forward: (N, C, scale * h, scale * w)."""

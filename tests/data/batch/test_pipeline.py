@@ -16,7 +16,7 @@ from srtoolbox.data.loading.workers import Parcel
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.errors import ConfigError, DataError, RunError
 from srtoolbox.image import batch_to_float
-from srtoolbox.interfaces import PLAN, Preparation
+from srtoolbox.interfaces import BEGUN, Preparation
 from tests.data.batch import steps as _steps
 
 DRAWS = [Draw(0, number, 7) for number in (40, 3, 25, 9)]
@@ -34,7 +34,7 @@ def gt_of(photo: np.ndarray, side: int = 24) -> Tensor:
 
 def made(pipe: DegradationPipeline, gt: Tensor, draws: list[Draw] = DRAWS, group: int = 4) -> dict[str, Tensor]:
     batch = pickle.loads(pickle.dumps(pipe)).begin({"gt": gt, "key": list("abcd")}, draws, group)
-    batch[PLAN] = pickle.loads(pickle.dumps(batch[PLAN]))
+    batch[BEGUN] = pickle.loads(pickle.dumps(batch[BEGUN]))
     return pickle.loads(pickle.dumps(pipe)).finish(batch)
 
 
@@ -70,12 +70,12 @@ def test_the_device_goes_on_where_the_host_stops(photo: np.ndarray) -> None:
     cut = pipeline([{"type": kind} for kind in kinds])
     assert cut.host_steps == ["HostBrightening"]
     begun = cut.begin({"gt": gt}, DRAWS, 4)
-    assert begun["lq"].dtype == torch.uint8 and len(set(begun[PLAN].sizes[:, 0].tolist())) == 2
-    assert len(begun[PLAN].actions) == 2
+    assert begun["lq"].dtype == torch.uint8 and len(set(begun[BEGUN].sizes[:, 0].tolist())) == 2
+    assert len(begun[BEGUN].actions) == 2
     last = pipeline([{"type": kind} for kind in [*kinds, "HostBrightening"]])
     last.steps.transforms[-1].most = 0.0  # type: ignore[attr-defined]
     on_host = last.begin({"gt": gt}, DRAWS, 4)
-    assert on_host["lq"].shape == (4, 12, 12, 3) and not on_host[PLAN].actions
+    assert on_host["lq"].shape == (4, 12, 12, 3) and not on_host[BEGUN].actions
     nowhere = pipeline([{"type": kind.removeprefix("Host")} for kind in kinds])
     images = made(cut, gt)["lq"]
     assert (images - made(last, gt)["lq"]).abs().max() <= 1.01 / 255  # once rounded more

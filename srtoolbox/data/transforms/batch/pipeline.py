@@ -15,7 +15,7 @@ from srtoolbox.data.transforms.base import Compose, Transform
 from srtoolbox.data.transforms.batch.base import Action, BatchDegradation, Images, Parameters, Plan, run_actions
 from srtoolbox.errors import ConfigError, DataError
 from srtoolbox.image import batch_to_float, to_image
-from srtoolbox.interfaces import IMAGE_KEYS, PLAN, require_choice, require_positive
+from srtoolbox.interfaces import BEGUN, IMAGE_KEYS, require_choice, require_positive
 from srtoolbox.registry import TRANSFORMS
 
 SHARPENED = "gt_usm"
@@ -150,8 +150,8 @@ class DegradationPipeline:
             cut: False leaves out the cut to `gt_size`, for whole images.
         """
         batch = self.begin({"gt": torch.from_numpy(np.array(gt))[None]}, [draw], 1)
-        corners = batch[PLAN].corners if cut else None
-        lq = self.finish({**batch, PLAN: replace(batch[PLAN], corners=corners)})["lq"]
+        corners = batch[BEGUN].corners if cut else None
+        lq = self.finish({**batch, BEGUN: replace(batch[BEGUN], corners=corners)})["lq"]
         if corners is not None and self.gt_size is not None:
             top, left = (corners[0] * self.scale).tolist()
             gt = gt[top : top + self.gt_size, left : left + self.gt_size]
@@ -170,11 +170,11 @@ class DegradationPipeline:
             images = run_actions([*sharpening.actions, *host], Images(batch_to_float(gt)))
             result["lq"], now = _levels(images.pixels), images.sizes
         begun = Begun(self._numbered(sharpening.actions), self._numbered(device), now, self.corners(sizes, draws))
-        return {**result, PLAN: begun}
+        return {**result, BEGUN: begun}
 
     @torch.no_grad()
     def finish(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        begun: Begun = batch[PLAN]
+        begun: Begun = batch[BEGUN]
         images = {"gt": batch_to_float(batch["gt"])}
         source = images["gt"]
         if self.sharpening.transforms:
