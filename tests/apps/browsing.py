@@ -29,10 +29,10 @@ def browser() -> Iterator:
         opened.close()
 
 
-class OpenPage:
-    """An open page with everything it complained of and asked for."""
+class WatchedPage:
+    """A page with everything it complains of and asks for."""
 
-    def __init__(self, browser, file: Path, **options) -> None:
+    def __init__(self, browser, **options) -> None:
         self.context = browser.new_context(**{"viewport": {"width": WIDTH, "height": HEIGHT}, **options})
         self.page = self.context.new_page()
         self.complaints: list[str] = []
@@ -40,6 +40,21 @@ class OpenPage:
         self.page.on("console", lambda message: self.complaints.append(message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def until(self, expression: str, value: object = None) -> None:
+        """Wait until an expression, or a function of `value`, is true: policies forbid what Playwright has for this."""
+        for _ in range(600):
+            if self.page.evaluate(expression, value):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {expression}")
+
+
+class OpenPage(WatchedPage):
+    """A page of a file, open; it complains of requests that fail, too."""
+
+    def __init__(self, browser, file: Path, **options) -> None:
+        super().__init__(browser, **options)
         self.page.on("requestfailed", self.failed)
         self.page.goto(file.as_uri())
         self.page.wait_for_load_state()

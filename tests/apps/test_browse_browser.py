@@ -69,9 +69,7 @@ def test_all_images_appear_lq_to_the_bit(visit: OpenPage, browsed: Browsed) -> N
 def test_the_switch_enlarges_by_bicubic(visit: OpenPage, browsed: Browsed) -> None:
     page = visit.page
     page.select_option("#kernel", "bicubic")
-    page.wait_for_function(
-        "document.querySelectorAll('.row canvas').length === document.querySelectorAll('img.lq').length"
-    )
+    visit.until("document.querySelectorAll('.row canvas').length === document.querySelectorAll('img.lq').length")
     assert not page.locator(".row img.lq").first.is_visible()
     for number, sample in enumerate(browsed.samples[:2]):
         canvas = page.locator(".sample").nth(number).locator("canvas")
@@ -102,7 +100,7 @@ def test_the_slider_goes_from_mild_to_severe(visit: OpenPage, browsed: Browsed) 
     page.keyboard.press("Home")
     mildest = browsed.ladders[0].levels[0].lq
     source = page.locator("#ladder-0 .degraded").get_attribute("src")
-    page.wait_for_function("s => document.querySelector('#ladder-0 canvas').dataset.source === s", arg=source)
+    visit.until("s => document.querySelector('#ladder-0 canvas').dataset.source === s", source)
     levels = np.array(page.locator("#ladder-0 canvas").first.evaluate(READ_CANVAS)).reshape(32, 32, 4)[..., :3]
     assert np.array_equal(levels, imresize(mildest, size=(32, 32)))
 

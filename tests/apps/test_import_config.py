@@ -18,6 +18,7 @@ from srtoolbox.cli import main
 from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.registry import SCHEDULERS
+from tests.apps.importing import told, written
 
 BASICSR = """# general settings
 name: 001_RRDB_x4_f16b1
@@ -151,16 +152,9 @@ def made(tmp_path: Path):
 
     def make(source: dict[str, Any] | str, name: str = "train.yml") -> tuple[Imported, Config]:
         text = source if isinstance(source, str) else yaml.safe_dump(source)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        imported = import_config(tmp_path / name, tmp_path / "ours.py", overwrite=True)
-        return imported, Config.fromfile(tmp_path / "ours.py")
+        return written(tmp_path, text, name)
 
     return make
-
-
-def told(imported: Imported, fate: Fate) -> dict[str, str]:
-    """Return {their key: where it went, and the sentence}."""
-    return {entry.key: f"{entry.target}: {entry.text}" for entry in imported.record.of(fate)}
 
 
 def test_a_file_of_basicsr_comes_through_whole(made, tmp_path: Path) -> None:

@@ -10,13 +10,12 @@ import pytest
 import yaml
 
 import srtoolbox
-from srtoolbox import import_config
 from srtoolbox.apps.import_config import Imported
 from srtoolbox.apps.import_config.record import Fate
-from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.image import write_image
-from tests.apps.test_import_config import GAN, options, told
+from tests.apps.importing import checked, told
+from tests.apps.test_import_config import GAN, options
 
 KINDS = ["iso", "aniso", "generalized_iso", "generalized_aniso", "plateau_iso", "plateau_aniso"]
 SHARES = [0.45, 0.25, 0.12, 0.03, 0.12, 0.03]
@@ -49,11 +48,7 @@ def made(tmp_path: Path):
     """Import options; returns the result and the config that was written."""
 
     def make(values: dict[str, Any]) -> tuple[Imported, dict[str, Any]]:
-        (tmp_path / "real.yml").write_text(yaml.safe_dump(values), encoding="utf-8")
-        imported = import_config(tmp_path / "real.yml", tmp_path / "ours.py", overwrite=True)
-        config = Config.fromfile(tmp_path / "ours.py")
-        check(config)
-        return imported, config.to_dict()
+        return checked(tmp_path, yaml.safe_dump(values), "real.yml")
 
     return make
 

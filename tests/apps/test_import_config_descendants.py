@@ -7,16 +7,14 @@ from typing import Any
 
 import pytest
 
-from srtoolbox import import_config
 from srtoolbox.apps.import_config import NAMES, Imported
 from srtoolbox.apps.import_config.projects.basicsr import BASICSR
 from srtoolbox.apps.import_config.projects.neosr import NEOSR
 from srtoolbox.apps.import_config.projects.networks import NETWORKS as BY_AUTHORS
 from srtoolbox.apps.import_config.projects.redux import REDUX
 from srtoolbox.apps.import_config.record import Fate
-from srtoolbox.check import check
-from srtoolbox.config import Config
 from srtoolbox.registry import LOSSES, METRICS, NETWORKS, OPTIMIZERS, parameters_of
+from tests.apps.importing import checked, told
 
 REDUX_TEXT = """name: 4x_small
 scale: 4
@@ -167,17 +165,9 @@ def made(tmp_path: Path):
     """Import a text; returns the result and the config that was written."""
 
     def make(text: str, name: str) -> tuple[Imported, dict[str, Any]]:
-        (tmp_path / name).write_text(text, encoding="utf-8")
-        imported = import_config(tmp_path / name, tmp_path / "ours.py", overwrite=True)
-        config = Config.fromfile(tmp_path / "ours.py")
-        check(config)
-        return imported, config.to_dict()
+        return checked(tmp_path, text, name)
 
     return make
-
-
-def told(imported: Imported, fate: Fate) -> dict[str, str]:
-    return {entry.key: f"{entry.target}: {entry.text}" for entry in imported.record.of(fate)}
 
 
 def test_a_gan_of_redux(made) -> None:

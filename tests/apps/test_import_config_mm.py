@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from srtoolbox import import_config
 from srtoolbox.apps.import_config import Imported
 from srtoolbox.apps.import_config.record import Fate
-from srtoolbox.check import check
-from srtoolbox.config import Config
 from srtoolbox.errors import ConfigError
+from tests.apps.importing import checked, told
 
 RUNTIME = """default_scope = 'mmagic'
 save_dir = './work_dirs'
@@ -125,17 +123,9 @@ def made(tmp_path: Path):
 
     def make(text: str) -> tuple[Imported, dict[str, Any]]:
         (tmp_path / "runtime.py").write_text(RUNTIME, encoding="utf-8")
-        (tmp_path / "theirs.py").write_text(text, encoding="utf-8")
-        imported = import_config(tmp_path / "theirs.py", tmp_path / "ours.py", overwrite=True)
-        config = Config.fromfile(tmp_path / "ours.py")
-        check(config)
-        return imported, config.to_dict()
+        return checked(tmp_path, text, "theirs.py")
 
     return make
-
-
-def told(imported: Imported, fate: Fate) -> dict[str, str]:
-    return {entry.key: f"{entry.target}: {entry.text}" for entry in imported.record.of(fate)}
 
 
 def test_a_gan_of_mmagic(made) -> None:

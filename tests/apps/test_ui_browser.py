@@ -22,7 +22,7 @@ from srtoolbox.apps.ui.store import Limits
 from srtoolbox.cli import main
 from srtoolbox.image import encode_image
 from srtoolbox.io.tensor_files import load_tensors, save_tensors
-from tests.apps.browsing import browser
+from tests.apps.browsing import WatchedPage, browser
 
 pytest.importorskip("uvicorn", reason="needs the extra 'ui'")
 server = pytest.importorskip("srtoolbox.apps.ui.server", reason="needs the extra 'ui'")
@@ -36,7 +36,7 @@ MAX_PIXELS = 100_000
 LINE = "li[data-key] .job"
 
 
-class Served:
+class Served(WatchedPage):
     """A running server, and a page of it in the browser."""
 
     def __init__(self, browser, weights: Path) -> None:
@@ -53,13 +53,7 @@ class Served:
         assert is_ready.wait(20)
         self.address, self.stop = ready[0]
         self.base = self.address.partition("?")[0]
-        self.context = browser.new_context(viewport={"width": 1200, "height": 1000}, accept_downloads=True)
-        self.page = self.context.new_page()
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.complaints.append(message.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("request", lambda request: self.requests.append(request.url))
+        super().__init__(browser, viewport={"width": 1200, "height": 1000}, accept_downloads=True)
         self.page.goto(self.address)
         self.page.wait_for_selector("#limits:not(:empty)")
 
@@ -89,14 +83,6 @@ class Served:
         with self.page.expect_download() as download:
             line.locator("a").click()
         return Path(download.value.path()).read_bytes()
-
-    def until(self, expression: str) -> None:
-        """Wait until an expression is true (the page's policy forbids what Playwright has for this)."""
-        for _ in range(600):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(50)
-        raise AssertionError(f"never true: {expression}")
 
     def fault(self) -> str:
         self.page.wait_for_selector("#fault:not([hidden])")
