@@ -49,7 +49,7 @@ class DiffJPEG(BatchDegradation):
     As in Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833, BasicSR's `diffjpeg.py`): beyond its last
     rows and columns an image is black, chroma is a mean of pixels and comes back without
     interpolation, steps of quantisation are no whole numbers, and those of luma are transposed
-    (without that it would be 5 to 10 dB nearer to the real codec, `JPEGCompression`).
+    (the real codec, `JPEGCompression`, has them as they are).
 
     Args:
         quality: (lowest, highest) from 1 to 100, each between them equally likely.
