@@ -1,4 +1,4 @@
-"""What every page of one file has: its head, the policy that a browser holds it to, names and tables."""
+"""Parts of every page of one file: head, the policy that a browser holds it to, names, tables."""
 
 from __future__ import annotations
 

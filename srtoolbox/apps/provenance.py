@@ -1,4 +1,4 @@
-"""Where results come from: what `upscale` and `upscale_video` write into their files (`image.provenance`)."""
+"""The origin of results, as `upscale` and `upscale_video` write it (`image.provenance`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a result comes from, in its file: a text chunk of PNG, a property of XMP in the other formats.
+"""The origin of a result in its file: a text chunk of PNG, a property of XMP in the other formats.
 
 It is a JSON list of steps, the oldest first: a result of a result has the steps of both. Beside it stands what
 the input carried; a packet of XMP that is there already gets one more description, in a namespace of ours.

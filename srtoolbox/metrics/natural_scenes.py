@@ -29,7 +29,7 @@ NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1))
 
 
 class Blocks(NamedTuple):
-    """What is known of the blocks of images.
+    """Statistics of the blocks of images.
 
     Attributes:
         features: (N, B, 36) float64, nan where a block is flat; 18 at the image's size and 18 at

@@ -165,7 +165,7 @@ def is_baseline(name: str) -> bool:
 
 
 class Baseline(NamedTuple):
-    """What networks are compared with."""
+    """The scores that networks are compared with."""
 
     name: str  # 'bicubic', or at x1 'input'
     scores: dict[str, float]  # by `set/metric`

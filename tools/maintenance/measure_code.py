@@ -93,7 +93,7 @@ def measure_sources(sources: Sequence[Source], loop: Sequence[str]) -> dict[str,
     """Return what the text of the files tells, by the names in the table."""
     lines = [line for source in sources for line in source.lines]
     docstrings = [text for source in sources for text in docstrings_of(source.tree)]
-    relative = [text for text in docstrings if re.split(r"\W", text, maxsplit=1)[0] in RELATIVE]
+    relative = [text for text in docstrings if opens_with_a_relative_word(text)]
     importers = importers_of(sources)
     longest = [size for source in sources for size in function_sizes(source.tree)]
     words = Counter(word.lower() for line in lines for word in re.findall(r"[^\W_\d]+", line))
@@ -126,6 +126,11 @@ def docstrings_of(tree: ast.Module) -> list[str]:
     """Return the docstrings of the module, its classes and functions."""
     nodes = [node for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | _FUNCTION)]
     return [text for text in map(ast.get_docstring, nodes) if text]
+
+
+def opens_with_a_relative_word(docstring: str) -> bool:
+    """Return True if the first word of a docstring is one of RELATIVE, where a verb or a noun is wanted."""
+    return re.split(r"\W", docstring, maxsplit=1)[0] in RELATIVE
 
 
 def function_sizes(tree: ast.Module) -> list[int]:

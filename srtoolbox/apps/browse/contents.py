@@ -1,4 +1,4 @@
-"""What a page of samples shows, as values."""
+"""The contents of a page of samples, as values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from srtoolbox.text import counted
 
 @dataclass
 class Browsed:
-    """What a training gives its network.
+    """The samples that a training gives its network, and what is measured on them.
 
     Attributes:
         page, sheet: the files.

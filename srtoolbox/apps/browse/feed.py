@@ -45,7 +45,7 @@ class SeenSample:
 
     @property
     def lq(self) -> np.ndarray:
-        """What the network gets."""
+        """The image that the network gets."""
         return self.images["lq"]
 
 

@@ -1,4 +1,4 @@
-"""What degradations draw: the steps of a chain by their names in the config, and their parameters."""
+"""Drawn degradations: the steps of a chain by their names in the config, with their parameters."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _values(key: str, value: object) -> Iterator[tuple[str, Value]]:
 
 
 class Notes:
-    """What the degradations of a dataset drew for the sample at hand, and by which random numbers.
+    """Notes of what a dataset's degradations drew for the sample at hand, and by which numbers.
 
     Attributes:
         steps: in order.

@@ -1,4 +1,4 @@
-"""What is read of each run: its config, scores, time, and how it ended. Damage is told, not hidden."""
+"""Read a run: its config, scores, time, and how it ended. Damage is told, not hidden."""
 
 from __future__ import annotations
 

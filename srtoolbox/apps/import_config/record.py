@@ -21,7 +21,7 @@ def wrapped(text: str, mark: str) -> str:
 
 
 class Fate(Enum):
-    """What became of a key; the value heads its part of the report."""
+    """The fate of a key; the value heads its part of the report."""
 
     LOST = "no counterpart"
     DIFFERENT = "different here"

@@ -20,7 +20,7 @@ class OtherFileError(ConfigError):
 
 
 class Origin(NamedTuple):
-    """Who wrote a file.
+    """The project that a file is for.
 
     Args:
         project: 'basicsr', 'realesrgan', 'redux', 'neosr', 'mmediting' or 'mmagic'.

@@ -67,7 +67,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a table shows: rows are networks, columns sets and metrics."""
+    """The contents of a table: rows are networks, columns sets and metrics."""
 
     rows: list[Row]
     metrics: Mapping[str, MetricFacts]

@@ -1,4 +1,4 @@
-"""What the page asks for, and how it goes: settings as it sends them, jobs as it shows them."""
+"""Settings as the page sends them, and jobs as it shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_TIMES = 16
 
 
 class Settings(NamedTuple):
-    """What decides a result beside its image: as the options of `upscale` of the same names."""
+    """Settings of a result, beside its image: as the options of `upscale` of the same names."""
 
     weights: str
     """The key of the network's file."""

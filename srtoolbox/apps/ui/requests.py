@@ -84,7 +84,7 @@ class Guard(BaseHTTPMiddleware):
 
 
 class Requests:
-    """What each address of the page does.
+    """The answers to requests, a method for each address of the page.
 
     Args:
         store, networks, queue: what it shows and fills.

@@ -1,4 +1,4 @@
-"""What the page is given: files under names of their own in a folder that goes when the server ends.
+"""Files given to the page, under names of their own in a folder that goes when the server ends.
 
 The name that a browser tells is shown and offered for downloads; no path is ever made of it, but for
 a suffix that is one of a list.
@@ -29,7 +29,7 @@ _LONGEST = 120
 
 
 class Limits(NamedTuple):
-    """What the page takes at most."""
+    """Limits of what the page takes."""
 
     pixels: int = 50_000_000
     """Of an image, or of a frame of a video; results have 16 times as many at most."""

@@ -17,7 +17,7 @@ MOST = 500
 
 
 class Described(NamedTuple):
-    """What is known of a file of weights."""
+    """The facts known of a file of weights."""
 
     text: str
     """One sentence: the network and its size, or why it is not known."""

@@ -31,7 +31,7 @@ LQ = ("lq", "img")
 
 @dataclass
 class Pipeline:
-    """What a pipeline comes to.
+    """A pipeline as ours: what is loaded, cropped and done to the images.
 
     Attributes:
         reads: which images are loaded: 'gt', 'lq'.

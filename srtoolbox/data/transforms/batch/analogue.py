@@ -1,4 +1,4 @@
-"""What analogue video leaves in images: colours that run over edges, combs of two fields."""
+"""Traces of analogue video in images: colours that run over edges, combs of two fields."""
 
 from __future__ import annotations
 

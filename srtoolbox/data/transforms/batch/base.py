@@ -50,7 +50,7 @@ class Images:
 
     @property
     def device(self) -> torch.device:
-        """Where the pixels lie."""
+        """The device that holds the pixels."""
         return self.pixels.device
 
     @property
@@ -263,7 +263,7 @@ def run_actions(actions: Sequence[Action], images: Images) -> Images:
 
 @dataclass
 class Plan:
-    """What is to become of a batch: actions in order, and the sizes that they lead to.
+    """A plan for a batch: actions in order, and the sizes that they lead to.
 
     Attributes:
         sizes: height and width of each image after the last action, (N, 2).

@@ -34,7 +34,7 @@ class NumberedAction(NamedTuple):
 
 @dataclass(frozen=True)
 class Begun:
-    """What is still to be done with a batch, as it comes to the device.
+    """The rest of a batch's plan, for when the batch comes to the device.
 
     Attributes:
         sharpening: the actions that sharpen GT.
