@@ -61,7 +61,7 @@ class Browsed:
 
     @property
     def measured(self) -> int:
-        """How many samples the statistics are of."""
+        """The number of samples that the statistics are of."""
         return len(next(iter(self.statistics.values()), ()))
 
     def lines(self) -> list[str]:
