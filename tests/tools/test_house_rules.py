@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
-import pytest
+from tests.test_layering import FILES, tree_of
 
 Script = Callable[[str], ModuleType]
-PACKAGE = Path(__file__).parents[2] / "srtoolbox"
 
 
-@pytest.fixture(scope="module")
-def trees() -> dict[str, ast.Module]:
-    """The syntax trees of the package's files by their paths."""
-    files = sorted(PACKAGE.rglob("*.py"))
-    return {file.relative_to(PACKAGE).as_posix(): ast.parse(file.read_text(encoding="utf-8")) for file in files}
-
-
-def test_docstrings_open_with_a_verb_or_a_noun_phrase(script: Script, trees: dict[str, ast.Module]) -> None:
-    opening = script("measure_code").opens_with_a_relative_word
-    docstrings = [(file, text) for file, tree in trees.items() for text in script("measure_code").docstrings_of(tree)]
+def test_docstrings_open_with_a_verb_or_a_noun_phrase(script: Script) -> None:
+    measure = script("measure_code")
+    docstrings = [(file.name, text) for file in FILES for text in measure.docstrings_of(tree_of(file))]
     assert len(docstrings) > 3000
-    assert [(file, text.splitlines()[0]) for file, text in docstrings if opening(text)] == []
+    assert [(file, text) for file, text in docstrings if measure.opens_with_a_relative_word(text)] == []
