@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from srtoolbox.apps.scoring.score import keep_extremes
+from srtoolbox.apps.scoring.outputs import keep_extremes
 from srtoolbox.cli import main
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.metrics.psnr import PSNR

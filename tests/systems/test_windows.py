@@ -13,7 +13,7 @@ import pytest
 from srtoolbox import system
 from srtoolbox.apps.folder.plan import Naming, plan
 from srtoolbox.apps.report.writer import safe
-from srtoolbox.apps.scoring.score import Outputs
+from srtoolbox.apps.scoring.outputs import Outputs
 from srtoolbox.cli import main
 from srtoolbox.data.stores import lmdb_writer
 from srtoolbox.data.stores.lmdb import LmdbStore

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
@@ -17,10 +17,8 @@ from torch import nn
 
 from srtoolbox import dist
 from srtoolbox.apps.networks import distinct_names, load_all, torch_device
-from srtoolbox.apps.report import ReportWriter
 from srtoolbox.apps.report.contents import RunFacts, run_facts, title_of
-from srtoolbox.apps.report.crops import choose_images
-from srtoolbox.apps.report.writer import decisive_metric
+from srtoolbox.apps.scoring.outputs import Outputs
 from srtoolbox.apps.scoring.paper import TableFiles
 from srtoolbox.apps.scoring.significance import Comparison, sentences
 from srtoolbox.apps.scoring.summary import plan_rows, summarise
@@ -29,11 +27,9 @@ from srtoolbox.check import check
 from srtoolbox.config import Config, resolve_config
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_eval_datasets, build_metrics, evaluate, means
 from srtoolbox.errors import ConfigError, MissingDataError, OptionError
-from srtoolbox.image import to_image, write_image
 from srtoolbox.interfaces import Metric
-from srtoolbox.io.files import Claims, write_json
+from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
-from srtoolbox.plots.sheet import SheetWriter
 from srtoolbox.plugins import load_plugins
 from srtoolbox.text import did_you_mean
 from srtoolbox.weights.of_config import with_network_of_file
@@ -113,47 +109,100 @@ def test(
     Raises:
         SrtoolboxError: faults of the config, of a checkpoint, or of a folder to write.
     """
-    outputs = Outputs(out, best, sheets, report, report_images)
-    paths = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
-    groups = {name: [os.fspath(path) for path in members] for name, members in (seeds or {}).items()}
-    names = [*(os.fspath(path) for path in paths), *(path for members in groups.values() for path in members)]
-    tables = TableFiles(latex, markdown, csv)
+    names, groups = _names_of(checkpoints, seeds)
+    outputs, tables = Outputs(out, best, sheets, report, report_images), TableFiles(latex, markdown, csv)
+    request = _Request(names, groups, baseline, trial, device, outputs, tables, json, significance, overrides, console)
     with logging_restored():
         setup_logging(main_process=dist.is_main_launch())
-        loaded = resolve_config(config, overrides)
-        load_plugins(loaded, plugins)
-        loaded = with_network_of_file(loaded)
-        check(loaded, mode="test")
+        loaded = _load_config(config, overrides, plugins)
         with _ranks_joined(loaded, device) as place:
-            sets, metrics = sets_and_metrics(loaded, datasets)
-            with outputs:
-                baseline = baseline or outputs.has_baseline
-                named = device or (loaded.get("runtime") or {}).get("device")
-                networks = dict(load_all(loaded, names, place, baseline=baseline, trial=trial, named=named))
-                refuse_other_scales(networks, sets)
-                files = distinct_names(names)
-                rows = plan_rows(networks, groups, files)
-                results = _score_all(networks, sets, metrics, place, outputs)
-                if not dist.is_main():
-                    return NetworkScores(results)
-                print_tables(results, _directions(metrics), console=console)
-                if json:
-                    write_json(json, as_json(results))
-                facts = cache(partial(run_facts, loaded, overrides, networks, files, sets, metrics, place))
-                comparisons = []
-                if tables or groups or significance:
-                    summary = summarise(
-                        results, networks, rows, facts(), multi_adds=bool(tables), significance=significance
-                    )
-                    comparisons = summary.comparisons
-                    for line in (*summary.spreads(), *sentences(comparisons)):
-                        console.print(line, markup=False, highlight=False, soft_wrap=True)
-                    tables.write(summary)
-                return NetworkScores(results, outputs.write_page(facts, results, console), comparisons)
+            return _score(request, loaded, *sets_and_metrics(loaded, datasets), place)
 
 
 # pytest would take an imported function of this name for a test
 test.__test__ = False  # type: ignore[attr-defined]
+
+
+class _Request(NamedTuple):
+    """The networks to score, and what to make of their scores; the arguments of `test`."""
+
+    names: list[str]
+    """Of all checkpoints, those of several trainings last."""
+    groups: dict[str, list[str]]
+    """Checkpoints of several trainings by the name of their row."""
+    baseline: bool
+    trial: bool
+    device: str | None
+    outputs: Outputs
+    tables: TableFiles
+    json: str | os.PathLike[str] | None
+    significance: bool
+    overrides: Sequence[str]
+    console: Console
+
+
+def _names_of(
+    checkpoints: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    seeds: Mapping[str, Sequence[str | os.PathLike[str]]] | None,
+) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the names of all checkpoints, and of those in groups."""
+    paths = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
+    groups = {name: [os.fspath(path) for path in members] for name, members in (seeds or {}).items()}
+    return [*(os.fspath(path) for path in paths), *(path for members in groups.values() for path in members)], groups
+
+
+def _load_config(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str],
+    plugins: Sequence[str | os.PathLike[str]],
+) -> Config:
+    """Return a config that is fit for a test."""
+    loaded = resolve_config(config, overrides)
+    load_plugins(loaded, plugins)
+    loaded = with_network_of_file(loaded)
+    check(loaded, mode="test")
+    return loaded
+
+
+def _score(
+    request: _Request, config: Config, sets: Mapping[str, Any], metrics: Mapping[str, Metric], place: torch.device
+) -> NetworkScores:
+    """Load the networks, score them, print and write what is asked for."""
+    with request.outputs as outputs:
+        named = request.device or (config.get("runtime") or {}).get("device")
+        baseline = request.baseline or outputs.has_baseline
+        loading = load_all(config, request.names, place, baseline=baseline, trial=request.trial, named=named)
+        networks = dict(loading)
+        refuse_other_scales(networks, sets)
+        files = distinct_names(request.names)
+        rows = plan_rows(networks, request.groups, files)
+        results = _score_all(networks, sets, metrics, place, outputs)
+        if not dist.is_main():
+            return NetworkScores(results)
+        print_tables(results, _directions(metrics), console=request.console)
+        if request.json:
+            write_json(request.json, as_json(results))
+        facts = cache(partial(run_facts, config, request.overrides, networks, files, sets, metrics, place))
+        comparisons = _summarise(request, results, networks, rows, facts)
+        return NetworkScores(results, outputs.write_page(facts, results, request.console), comparisons)
+
+
+def _summarise(
+    request: _Request,
+    results: Results,
+    networks: Mapping[str, nn.Module],
+    rows: Mapping[str, Sequence[str]],
+    facts: Callable[[], RunFacts],
+) -> Sequence[Comparison]:
+    """Write the tables for papers, print spreads and comparisons, and return the latter."""
+    tables, significance = request.tables, request.significance
+    if not (tables or request.groups or significance):
+        return []
+    summary = summarise(results, networks, rows, facts(), multi_adds=bool(tables), significance=significance)
+    for line in (*summary.spreads(), *sentences(summary.comparisons)):
+        request.console.print(line, markup=False, highlight=False, soft_wrap=True)
+    tables.write(summary)
+    return summary.comparisons
 
 
 def _directions(metrics: Mapping[str, Metric]) -> dict[str, bool | None]:
@@ -211,91 +260,6 @@ def _ranks_joined(config: Config, device: str | None) -> Iterator[torch.device]:
     except BaseException as error:
         dist.abort(error)
         raise
-
-
-class Outputs:
-    """Files of upscaled images beside the scores, which are written inside the context.
-
-    Args:
-        out: the folder of the upscaled images, `out/<checkpoint>/<set>/`.
-        best: only so many of the best and of the worst images of each set stay in `out`.
-        sheets: the folder of comparison sheets, one per image.
-        report: the folder of a page to look at in a browser; new, empty, or an earlier report.
-        report_images: images of each set in the report (default: 20).
-
-    Raises:
-        OptionError: arguments that do not go together.
-    """
-
-    def __init__(
-        self,
-        out: str | os.PathLike[str] | None = None,
-        best: int | None = None,
-        sheets: str | os.PathLike[str] | None = None,
-        report: str | os.PathLike[str] | None = None,
-        report_images: int | None = None,
-    ) -> None:
-        if best is not None and (best < 1 or not out):
-            raise OptionError("best N goes with --out DIR, and N is at least 1")
-        if report_images is not None and (report_images < 1 or not report):
-            raise OptionError("report-images N goes with --report DIR, and N is at least 1")
-        self._out, self._best = Path(out) if out else None, best
-        self._sheets = SheetWriter(os.fspath(sheets)) if sheets else None
-        self._report = os.fspath(report) if report else None, report_images
-        self.page: ReportWriter | None = None
-        self.titles: dict[str, str] = {}
-        """Names of the networks on sheets."""
-        self._claims = Claims()
-
-    def __enter__(self) -> Outputs:
-        folder, images = self._report
-        if folder is not None:
-            self.page = ReportWriter(folder, images)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.page is not None:
-            self.page.discard()
-
-    @property
-    def has_baseline(self) -> bool:
-        """True if bicubic is shown beside the networks."""
-        return self._sheets is not None or self._report[0] is not None
-
-    @property
-    def looks_at_images(self) -> bool:
-        """True if more than scores is written."""
-        return self._out is not None or self._sheets is not None or self.page is not None
-
-    def take(self, network: str, set_name: str, image: EvaluatedImage) -> None:
-        """Write one network's version of one image."""
-        name = f"{set_name}/{image.name}"
-        if self._out is not None:
-            path = self._out / network / set_name / f"{image.name}.png"
-            write_image(self._claims.claim(path, name), to_image(image.sr))
-        if self._sheets is not None:
-            title = self.titles[network]
-            lq, gt, sr = image.lq, image.gt, image.sr
-            self._sheets.add(name, title, lq=lq, gt=gt, sr=sr, scores=image.scores)
-        if self.page is not None:
-            self.page.add(set_name, image.name, network, lq=image.lq, gt=image.gt, sr=image.sr)
-
-    def write_page(self, facts: Callable[[], RunFacts], results: Results, console: Console) -> Path | None:
-        """Write the report, if there is one, and print where it is."""
-        if self.page is None:
-            return None
-        path = self.page.write(facts(), results)
-        console.print(f"open {path}", markup=False, highlight=False, soft_wrap=True)
-        return path
-
-    def finish_part(self, set_name: str, results: Results, metrics: Mapping[str, Any]) -> None:
-        """Write the sheets of a part of a set, and delete images that none of the outputs keeps."""
-        if self._sheets is not None:
-            self._sheets.write()
-        if dist.is_main() and self._out is not None and self._best:
-            keep_extremes(self._out, results, metrics, self._best)
-        if dist.is_main() and self.page is not None:
-            self.page.keep_chosen(set_name, [*results.values()][-1][set_name], metrics)
 
 
 def _score_all(
@@ -363,20 +327,3 @@ def score_parts(
 
 def _ignore(done: int, total: int) -> None:
     pass
-
-
-def keep_extremes(folder: Path, results: Results, metrics: Mapping[str, Any], count: int) -> None:
-    """Delete written images but the best and worst by the last network's first metric.
-
-    Of a set without truth all are kept. It may be called after every part of a set: what is among
-    the best or worst of all is so in every part.
-    """
-    *_, last = results.values()
-    for set_name, images in last.items():
-        metric = decisive_metric(images, metrics)
-        if metric is None:
-            continue
-        kept = choose_images(images, metric, metrics[metric].higher_is_better, 2 * count)
-        for name in set(images) - set(kept):
-            for network in results:
-                (folder / network / set_name / f"{name}.png").unlink(missing_ok=True)
