@@ -6,6 +6,7 @@ Processing Letters 2013).
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
@@ -15,12 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 from torch import Tensor
 
 from srtoolbox.devices import lacks_float64
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
+from srtoolbox.io.mat_files import read_mat
 from srtoolbox.metrics.base import Metric
 from srtoolbox.metrics.natural_scenes import BLOCK, FEATURES, blocks_in, describe_blocks
 from srtoolbox.registry import METRICS
@@ -36,12 +36,13 @@ UNREADABLE = (
     ValueError,
     TypeError,
     EOFError,
-    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
-    MatReadError,
 )
-"""What reading a damaged file raises, or one of another kind: MATLAB 7.3 writes HDF5."""
+"""What reading a damaged file raises, or one of another kind."""
 
 
 class Statistics(NamedTuple):
@@ -92,7 +93,7 @@ class NIQE(Metric):
         """(N,), at least 0."""
         height, width = pred.shape[-2:]
         if (blocks := blocks_in(height, width)) < 2:
-            size = f"an image of {height}x{width} px (borders cut) holds {blocks or 'no'} block{'s' * (not blocks)}"
+            size = f"an image of {width}x{height} px (borders cut) holds {blocks or 'no'} block{'s' * (not blocks)}"
             raise SrtoolboxError(f"NIQE: {size} of {BLOCK}x{BLOCK} px, and it takes 2 at least: leave such images out")
         images = pred.split(1) if pred.device.type == "cpu" else [pred]  # one fits a CPU's cache better
         features = [describe_blocks(self.planes(image, torch.float64).round_()).features for image in images]
@@ -153,8 +154,9 @@ def load_statistics(path: Path) -> Statistics:
     """
     try:
         with path.open("rb") as file:
-            arrays: Mapping[str, Any] = loadmat(file) if path.suffix == ".mat" else np.load(file, allow_pickle=False)
-            names = next((pair for pair in KEYS if set(pair) <= set(arrays)), ())
+            is_mat = path.suffix.lower() == ".mat"
+            arrays: Mapping[str, Any] = read_mat(file) if is_mat else np.load(file, allow_pickle=False)
+            names: tuple[str, ...] = next((pair for pair in KEYS if set(pair) <= set(arrays)), ())
             found = [np.asarray(arrays[name]).astype(np.float64, casting="same_kind") for name in names]
     except UNREADABLE as error:
         raise SrtoolboxError(f"{path}: cannot be read as statistics for NIQE ({error})") from error
@@ -162,7 +164,12 @@ def load_statistics(path: Path) -> Statistics:
     if sizes != [FEATURES, FEATURES**2] or not all(np.isfinite(values).all() for values in found):
         need = f"{KEYS[0][0]} of {FEATURES} numbers and {KEYS[0][1]} of {FEATURES}x{FEATURES}"
         raise SrtoolboxError(f"{path}: holds no statistics for NIQE, which are {need}")
-    return Statistics(found[0].ravel(), found[1].reshape(FEATURES, FEATURES))
+    mean, covariance = found[0].ravel(), found[1].reshape(FEATURES, FEATURES)
+    rising = np.linalg.eigvalsh(covariance)
+    if not np.allclose(covariance, covariance.T) or rising[0] < -1e-9 * rising[-1]:
+        need = "a symmetric matrix without negative eigenvalues"
+        raise SrtoolboxError(f"{path}: {names[1]} is no covariance, which is {need}: take another file")
+    return Statistics(mean, covariance)
 
 
 def _file_faults(statistics: object) -> list[Fault]:

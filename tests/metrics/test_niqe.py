@@ -99,7 +99,7 @@ def test_a_batch_its_kinds_and_no_look_at_the_target(photo):
 
 @pytest.mark.parametrize(("size", "blocks"), [((95, 400), "no blocks"), ((191, 191), "1 block ")])
 def test_too_small_images_in_one_sentence(size, blocks):
-    with pytest.raises(SrtoolboxError, match=f"NIQE: an image of {size[0]}x{size[1]} px .* holds {blocks}"):
+    with pytest.raises(SrtoolboxError, match=f"NIQE: an image of {size[1]}x{size[0]} px .* holds {blocks}"):
         NIQE()(torch.rand(1, 3, *size))
 
 
@@ -138,9 +138,23 @@ def test_files_of_statistics(tmp_path):
     scipy.io.savemat(tmp_path / "whole.mat", dict(zip(names["authors.mat"], own, strict=True)))
     (tmp_path / "cut.mat").write_bytes((tmp_path / "whole.mat").read_bytes()[:5000])
     np.savez(tmp_path / "complex.npz", mu_pris_param=own.mean + 1j, cov_pris_param=own.covariance)
-    for name in ("other.npz", "text.mat", "empty.npz", "hdf.mat", "cut.mat", "complex.npz"):
+    scipy.io.savemat(tmp_path / "complex.mat", {"pop_mu": own.mean + 1j, "pop_cov": own.covariance})
+    for name in ("other.npz", "text.mat", "empty.npz", "hdf.mat", "cut.mat", "complex.npz", "complex.mat"):
         with pytest.raises(SrtoolboxError, match=rf"{name}: (holds no|cannot be read as) statistics for NIQE"):
             NIQE(statistics=str(tmp_path / name))(torch.rand(1, 3, 96, 192))
+
+
+def test_what_is_no_covariance_is_refused(tmp_path):
+    own = load_statistics(NIQE().file)
+    lopsided, negative = own.covariance.copy(), own.covariance.copy()
+    lopsided[3, 5] += 1
+    negative[7, 7] = -1
+    for covariance in (lopsided, negative):
+        np.savez(tmp_path / "made.npz", mu_pris_param=own.mean, cov_pris_param=covariance)
+        with pytest.raises(SrtoolboxError, match=r"made\.npz: cov_pris_param is no covariance"):
+            load_statistics(tmp_path / "made.npz")
+    np.savez(tmp_path / "flat.npz", mu_pris_param=own.mean, cov_pris_param=np.diag([1.0, *[0.0] * 35]))
+    assert load_statistics(tmp_path / "flat.npz").covariance.sum() == 1
 
 
 def test_a_missing_file_is_found_before_the_run():
