@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
         if error.name not in ("starlette", "uvicorn"):
             raise
         raise SrtoolboxError(f"the page needs the package {error.name}: pip install 'srtoolbox[ui]'") from error
-    from srtoolbox.apps.ui.store import Limits
+    from srtoolbox.apps.ui.uploads import Limits
 
     setup_logging()
 

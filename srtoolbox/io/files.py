@@ -92,6 +92,15 @@ def write_errors(path: str | os.PathLike, size: int | Callable[[], int] | None =
         raise WriteError(write_fault(Path(path), error, size)) from error
 
 
+def open_new(path: str | os.PathLike) -> BinaryIO:
+    """Open a file that is not there yet, to write what comes; folders are made. Raises OSError.
+
+    For files of this process alone, as in a temporary folder: half of it can be read meanwhile.
+    """
+    make_folder(Path(path).parent)
+    return open(path, "xb", buffering=_BUFFER)
+
+
 def replace(source: str | os.PathLike, target: str | os.PathLike) -> None:
     """`os.replace`, tried again for two seconds on Windows while either of the two is open."""
     # which mostly is a moment: a virus scanner, an indexer, another rank that reads

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import io
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from srtoolbox.apps.ui.jobs import Settings
-from srtoolbox.apps.ui.store import Limits, Store, shown_name
+from srtoolbox.apps.ui.store import Store
+from srtoolbox.apps.ui.uploads import Limits, Upload, shown_name, stored_name
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, SrtoolboxError
@@ -38,23 +40,34 @@ def test_names_are_shown_without_what_harms(given: str, shown: str) -> None:
     assert shown_name(given) == shown
 
 
+def add(store: Store, name: str, content: bytes = IMAGE) -> Upload:
+    with store.begin(name, len(content)) as incoming:
+        incoming.write(content)
+        return incoming.finish()
+
+
 def test_files_lie_under_names_of_the_store(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", Limits())
-    upload = store.add("../../a.PNG", io.BytesIO(IMAGE))
+    store = Store(tmp_path, Limits())
+    upload = add(store, "../../a.PNG")
     assert (upload.name, upload.kind, upload.width, upload.height) == ("a.PNG", "image", 5, 4)
-    assert upload.path == tmp_path / "store" / upload.key / "image.png" and upload.path.read_bytes() == IMAGE
-    assert store.get(upload.key) is upload and store.bytes() == len(IMAGE)
+    assert upload.path == tmp_path / upload.key / "image.png" and upload.path.read_bytes() == IMAGE
+    assert store.get(upload.key) is upload
     store.remove(upload.key)
-    assert not [*(tmp_path / "store").iterdir()] and store.all("image") == []
+    assert not [*tmp_path.iterdir()] and store.all("image") == []
     with pytest.raises(KeyError):
         store.get(upload.key)
 
 
-def test_of_the_name_of_weights_the_scale_is_kept(tmp_path: Path) -> None:
-    store = Store(tmp_path, Limits())
-    names = ["fsrcnn_X3.pth", "net.pth", "a_x64.pt", "../x2/net.pth"]
-    kept = [store.add(name, io.BytesIO(b"")).path.name for name in names]
-    assert kept == ["weights_x3.pth", "weights.pth", "weights.pt", "weights.pth"]
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("fsrcnn_x3 (2).pth", "fsrcnn_x3 (2).pth"),
+        ("größe;x2$HOME.pth", "gr__e_x2_HOME.pth"),
+        ("con.pth", "_con.pth"),
+    ],
+)
+def test_weights_keep_what_is_usual_in_their_name(name: str, stored: str) -> None:
+    assert stored_name(name, "weights") == stored
 
 
 @pytest.mark.parametrize(
@@ -62,23 +75,42 @@ def test_of_the_name_of_weights_the_scale_is_kept(tmp_path: Path) -> None:
     [
         ("x.png", IMAGE, r"^x\.png: 5 x 4 pixels, more than the 19 that this page takes; make it smaller"),
         ("x.png", b"no", r"^x\.png: "),
-        ("x.mp4", b"#EXTM3U\n", r"^x\.mp4: is no video"),
+        ("x.mp4", b"#EXTM3U\n", r"^x\.mp4: no video that can be read"),
+        ("x.mp4", b"ffconcat version 1.0\nfile a.mp4\n", r"^x\.mp4: no video that can be read"),
+        ("x.mp4", b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02", r"^x\.mp4: is an animated image, no video"),
         ("x.onnx", b"", r"^x\.onnx: is no image, video or file of weights by its name"),
     ],
 )
 def test_what_is_refused_leaves_nothing(name: str, content: bytes, fault: str, tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", Limits(pixels=19))
+    store = Store(tmp_path, Limits(pixels=19))
     with pytest.raises(SrtoolboxError, match=fault) as caught:
-        store.add(name, io.BytesIO(content))
+        add(store, name, content)
     assert str(tmp_path) not in str(caught.value)
-    assert not [*tmp_path.rglob("*.*")]
+    assert not [*tmp_path.iterdir()]
 
 
-def test_the_number_of_files_is_limited(tmp_path: Path) -> None:
+def test_the_number_of_files_is_limited_those_on_their_way_too(tmp_path: Path) -> None:
     store = Store(tmp_path, Limits(files=1))
-    store.add("a.png", io.BytesIO(IMAGE))
+    with store.begin("a.png", 1), pytest.raises(SrtoolboxError, match=r"^b\.png: 1 files are here already"):
+        store.begin("b.png", 1)
+    add(store, "a.png")  # the first has not come
     with pytest.raises(SrtoolboxError, match=r"^b\.png: 1 files are here already"):
-        store.add("b.png", io.BytesIO(IMAGE))
+        store.begin("b.png", 1)
+
+
+def test_bytes_are_limited_of_all_that_is_kept_and_comes(tmp_path: Path) -> None:
+    store = Store(tmp_path, Limits(bytes=100))
+    with pytest.raises(SrtoolboxError, match=r"^a\.png: more than the 100 bytes that this page takes of a file"):
+        store.begin("a.png", 101)
+    upload = add(store, "a.png")
+    upload.path.with_name("result1.png").write_bytes(b"x" * (750 - len(IMAGE)))
+    assert not store.is_full()
+    with store.begin("b.png", 50), pytest.raises(SrtoolboxError, match=r"^c\.png: this page holds as many bytes"):
+        store.begin("c.png", 1)
+    upload.path.with_name("result2.png").write_bytes(b"x" * 50)
+    assert store.is_full()
+    store.remove(upload.key)
+    assert not store.is_full()
 
 
 @pytest.mark.parametrize(
@@ -125,3 +157,26 @@ def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.delitem(sys.modules, "srtoolbox.apps.ui.server", raising=False)
     assert main(["ui"]) == 2
     assert "the page needs the package uvicorn: pip install 'srtoolbox[ui]'" in capsys.readouterr().err
+
+
+def test_what_a_killed_server_has_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra 'ui'")
+    from srtoolbox.apps.ui import server
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("srtoolbox-ui-killed", "srtoolbox-ui-other", "elsewhere"):
+        (tmp_path / name / "files").mkdir(parents=True)
+    (tmp_path / "srtoolbox-ui-killed/lock").touch()
+    (tmp_path / "elsewhere/lock").touch()
+    (tmp_path / "srtoolbox-ui-link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    seen = []
+
+    def ready(address: str, stop: Callable[[], None]) -> None:
+        with server.own_folder():  # of another server
+            seen.extend(path.name for path in tmp_path.iterdir())
+        stop()
+
+    server.serve(ready=ready, device="cpu")
+    ours = [name for name in seen if name not in ("srtoolbox-ui-other", "srtoolbox-ui-link", "elsewhere")]
+    assert len(seen) == 5 and len(ours) == 2 and "srtoolbox-ui-killed" not in seen
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "srtoolbox-ui-link", "srtoolbox-ui-other"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srtoolbox.apps.networks import UpscalerSettings
-from srtoolbox.apps.ui.store import Upload
+from srtoolbox.apps.ui.uploads import Upload
 from srtoolbox.errors import OptionError
 
 FORMATS = ("png", "jpg", "webp", "tiff")

@@ -22,7 +22,8 @@ from rich.console import Console
 from srtoolbox.apps.folder.upscale import upscale_folder
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings
-from srtoolbox.apps.ui.store import Limits, Upload, plain
+from srtoolbox.apps.ui.store import FULL, Store
+from srtoolbox.apps.ui.uploads import Upload, plain
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.apps.video import upscale_video
 from srtoolbox.errors import SrtoolboxError
@@ -39,13 +40,13 @@ class Queue:
     """Jobs in their order, and the thread that does them.
 
     Args:
+        store: where files and results are.
         networks: where the files of weights are.
-        limits: of what a result may be.
         device: as of `upscale_folder`.
     """
 
-    def __init__(self, networks: Networks, limits: Limits, device: str | None = None) -> None:
-        self._networks, self._limits, self._device = networks, limits, device
+    def __init__(self, store: Store, networks: Networks, device: str | None = None) -> None:
+        self._store, self._networks, self._device = store, networks, device
         self._jobs: dict[str, Job] = {}
         self._numbers = itertools.count(1)
         self._change = threading.Condition()
@@ -59,9 +60,11 @@ class Queue:
         Raises:
             SrtoolboxError: weights that cannot be used, or a result that is too large.
         """
+        if self._store.is_full():
+            raise SrtoolboxError(f"{upload.name}: {FULL}")
         scale, label = self._checked(settings)
         final = settings.outscale or scale
-        if upload.height * upload.width * final**2 > MOST_TIMES * self._limits.pixels:
+        if upload.height * upload.width * final**2 > MOST_TIMES * self._store.limits.pixels:
             size = f"{round(upload.width * final)} x {round(upload.height * final)} pixels"
             raise SrtoolboxError(f"{upload.name}: the result would have {size}, too many; take a smaller scale")
         with self._change:
@@ -138,6 +141,7 @@ class Queue:
                 for job in group:  # what was not come to, because another was cancelled, waits again
                     if job.state == "running":
                         job.state, job.share = "waiting", 0.0
+                self._store.sweep()
             if not self._waiting():
                 give_memory_back()
 
@@ -156,6 +160,8 @@ class Queue:
         return [*by_file.values()]
 
     def _run(self, group: Sequence[Job]) -> None:
+        if self._store.is_full():
+            raise SrtoolboxError(FULL)
         settings = group[0].settings
         own = self._networks.upload(settings.weights)
         other = str(self._networks.upload(settings.other).path) if settings.other else None

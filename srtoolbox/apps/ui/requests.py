@@ -6,7 +6,6 @@ import hmac
 import itertools
 import json
 import secrets
-import tempfile
 import zipfile
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -28,7 +27,7 @@ from srtoolbox.apps.report.page import VIEWER_LEVELS, svg_filter
 from srtoolbox.apps.report.page import asset as report_asset
 from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings
 from srtoolbox.apps.ui.queue import Queue
-from srtoolbox.apps.ui.store import Limits, Store, shown_name
+from srtoolbox.apps.ui.store import Store
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import encode_image, read_image, to_uint8
@@ -43,8 +42,6 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 _JSON_BYTES = 2**16
-_TOTAL = 8
-"""All files together may have so many times the bytes of one."""
 _REFUSAL = "This page needs the whole address that `srtoolbox ui` printed, with its token. Open that one.\n"
 _ENTRANCE = (
     '<!doctype html><html lang="en"><title>Upscale</title><link rel="icon" href="data:,">'
@@ -88,11 +85,10 @@ class Requests:
 
     Args:
         store, networks, queue: what it shows and fills.
-        limits: as of the store.
     """
 
-    def __init__(self, store: Store, networks: Networks, queue: Queue, limits: Limits) -> None:
-        self._store, self._networks, self._queue, self._limits = store, networks, queue, limits
+    def __init__(self, store: Store, networks: Networks, queue: Queue) -> None:
+        self._store, self._networks, self._queue = store, networks, queue
 
     def app(self, token: str, cookie: str) -> Starlette:
         """Return the application that a server runs."""
@@ -112,7 +108,7 @@ class Requests:
             Route("/results.zip", self._zip),
         ]
         guard = Middleware(Guard, token=token, cookie=cookie)
-        handlers = {SrtoolboxError: _told, KeyError: _gone, FileNotFoundError: _gone}
+        handlers = {SrtoolboxError: _told, KeyError: _gone, FileNotFoundError: _gone, Exception: _broken}
         return Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)  # type: ignore[arg-type]
 
     # ---- the page
@@ -142,32 +138,23 @@ class Requests:
             for each in self._store.all("image", "video")
         ]
         jobs = [job.as_json() for job in self._queue.jobs()]
-        limits = self._limits._asdict() | {"times": MOST_TIMES}
+        limits = self._store.limits._asdict() | {"times": MOST_TIMES}
         return JSONResponse({"files": files, "weights": self._networks.listed(), "jobs": jobs, "limits": limits})
 
     # ---- files
 
     async def _upload(self, request: Request) -> Response:
-        name = shown_name(request.query_params.get("name", ""))
-        most = min(self._limits.bytes, _TOTAL * self._limits.bytes - self._store.bytes())
         length = request.headers.get("content-length", "")
-        with tempfile.TemporaryFile() as file:
-            size = int(length) if length.isdecimal() else 0
+        if not length.isdecimal():
+            return PlainTextResponse("The length of a file is told before it.\n", 411)
+        name = request.query_params.get("name", "")
+        with await run_in_threadpool(self._store.begin, name, int(length)) as incoming:
             try:
-                if size <= most:
-                    size = 0
-                    async for chunk in request.stream():
-                        size += len(chunk)
-                        if size > most:
-                            break
-                        await run_in_threadpool(file.write, chunk)
+                async for chunk in request.stream():
+                    await run_in_threadpool(incoming.write, chunk)
             except ClientDisconnect:
                 return Response(status_code=400)
-            if size > most:
-                advice = "remove others, or start `srtoolbox ui` with a larger --max-bytes"
-                raise SrtoolboxError(f"{name}: more than the {most:,} bytes that this page takes; {advice}")
-            file.seek(0)
-            upload = await run_in_threadpool(self._store.add, name, file)
+            upload = await run_in_threadpool(incoming.finish)
         return JSONResponse({"key": upload.key, "kind": upload.kind, "name": upload.name})
 
     def _remove(self, request: Request) -> Response:
@@ -219,7 +206,11 @@ class Requests:
 
     def _zip(self, request: Request) -> Response:
         path = self._store.folder / f"{secrets.token_hex(8)}.zip"
-        _pack(path, [job for job in self._queue.jobs() if job.state == "done"])
+        try:
+            _pack(path, [job for job in self._queue.jobs() if job.state == "done"])
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
         remove = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(path, media_type="application/zip", filename="upscaled.zip", background=remove)
 
@@ -273,3 +264,7 @@ def _told(request: Request, error: Exception) -> Response:
 
 def _gone(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": "That file is not here any more; reload the page"}, 404)
+
+
+def _broken(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "An error of the program, which its terminal tells"}, 500)

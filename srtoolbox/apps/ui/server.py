@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,11 +17,14 @@ import uvicorn
 
 from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.requests import Requests
-from srtoolbox.apps.ui.store import Limits, Store
+from srtoolbox.apps.ui.store import Store
+from srtoolbox.apps.ui.uploads import Limits
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.errors import OptionError
+from srtoolbox.system import FileLock, acquire_or_warn
 
 LOCAL = "127.0.0.1"
+_PREFIX, _LOCK = "srtoolbox-ui-", "lock"
 
 
 def serve(
@@ -57,13 +61,13 @@ def serve(
         raise OptionError("token is at least 16 letters, digits, - and _; leave it out for one that cannot be guessed")
     with (
         _listening(host, port) as listener,
-        tempfile.TemporaryDirectory(prefix="srtoolbox-ui-", ignore_cleanup_errors=True) as folder,
+        own_folder() as folder,
     ):
-        store = Store(Path(folder), limits)
+        store = Store(folder, limits)
         networks = Networks(Path(weights) if weights is not None else None, store)
-        queue = Queue(networks, limits, device)
+        queue = Queue(store, networks, device)
         port = listener.getsockname()[1]
-        app = Requests(store, networks, queue, limits).app(token, cookie=f"srtoolbox_{port}")
+        app = Requests(store, networks, queue).app(token, cookie=f"srtoolbox_{port}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, lifespan="off")
         server = uvicorn.Server(config)
 
@@ -75,6 +79,33 @@ def serve(
             server.run(sockets=[listener])
         finally:
             queue.close()
+
+
+@contextlib.contextmanager
+def own_folder() -> Iterator[Path]:
+    """Make a folder for what is uploaded and made, which goes at the end; what killed servers have left goes now."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            _remove_unused(left)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, ignore_cleanup_errors=True) as name:
+        lock, folder = FileLock(Path(name) / _LOCK), Path(name) / "files"
+        folder.mkdir()
+        acquire_or_warn(lock, "a server that starts meanwhile might remove it")
+        try:
+            yield folder
+        finally:
+            lock.release()  # Windows removes no file that is open
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the folder of a server, if it is this user's, and none runs any more. Raises OSError."""
+    is_ours = os.name != "posix" or folder.lstat().st_uid == os.getuid()
+    if not is_ours or folder.is_symlink() or not (folder / _LOCK).exists():
+        return
+    lock = FileLock(folder / _LOCK)
+    if lock.acquire():
+        lock.release()
+        shutil.rmtree(folder)
 
 
 @contextlib.contextmanager

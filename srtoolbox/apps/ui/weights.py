@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from srtoolbox.apps.cost import CHECKPOINTS, network_facts
-from srtoolbox.apps.ui.store import Store, Upload, plain
+from srtoolbox.apps.ui.store import Store
+from srtoolbox.apps.ui.uploads import Upload, plain
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.weights.load import build_network, read_network
 from srtoolbox.weights.onnx_file import is_onnx

@@ -75,8 +75,12 @@ class Frame(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
+def opened(path: str | os.PathLike, *, demuxers: str = "") -> Iterator[InputContainer]:
     """Open a video file's container.
+
+    Args:
+        path: the file.
+        demuxers: FFmpeg's names of those that may read it, with commas between; '' lets all.
 
     Raises:
         SrtoolboxError: no such file, or none with video that can be read.
@@ -85,7 +89,8 @@ def opened(path: str | os.PathLike) -> Iterator[InputContainer]:
     if not os.path.isfile(name):
         raise SrtoolboxError(f"{name}: no such video file")
     try:
-        container = av.open(packed_animation(name) if is_moving_image(name) else name)
+        options = {"format_whitelist": demuxers} if demuxers else {}
+        container = av.open(packed_animation(name) if is_moving_image(name) else name, options=options)
     except (av.FFmpegError, ValueError) as error:
         reason = error.args[-1] if error.args else error
         raise SrtoolboxError(f"{name}: no video that can be read ({reason})") from error
