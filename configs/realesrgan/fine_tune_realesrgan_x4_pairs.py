@@ -1,6 +1,6 @@
 """Fine-tuning Real-ESRGAN x4 on paired real images: data_root/pairs/gt and data_root/pairs/lq, of equal names.
 
-model.generator=RealESRGAN_x4plus.pth names the published weights. Nothing is degraded, and nothing sharpened.
+The published weights are named as for fine_tune_realesrgan_x4_photos.py. Nothing is degraded, and nothing sharpened.
 """
 
 _base_ = ['fine_tune_realesrgan_x4_photos.py']

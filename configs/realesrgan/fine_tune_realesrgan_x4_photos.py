@@ -1,4 +1,7 @@
-"""Fine-tuning Real-ESRGAN x4 on images of your own: model.generator=RealESRGAN_x4plus.pth names the published weights.
+"""Fine-tuning Real-ESRGAN x4 on images of your own, from the published weights, which are named on the command line.
+
+model.generator=RealESRGAN_x4plus.pth model.discriminator=RealESRGAN_x4plus_netD.pth model.disc_init_iters=0, or the
+generator's alone: a discriminator that knows nothing yet is trained alone first.
 
 The images are data_root/photos, of any size; LQ is made of them as in the training of the published weights.
 """
@@ -8,7 +11,6 @@ load_from = None
 max_iters = 20_000
 schedule = dict(_delete_=True, type='LinearLR', start_factor=0.1, total_iters=500)
 optim = dict(generator=dict(scheduler=schedule), discriminator=dict(scheduler=schedule))
-# a discriminator that knows nothing yet comes first: the published one is a file of its own
 model = dict(disc_init_iters=500)
 data = dict(
     train=dict(dataset=dict(gt=f'{data_root}/photos'), batch_size=12, pool=180, workers=4),

@@ -110,7 +110,7 @@ TOP = Section(
         "runtime": _RUNTIME,
         "seed": Value(int, least=0),
         "work_dir": Value(str | None),
-        "load_from": Value(str | None),
+        "load_from": Value(str | dict | None),
         "custom_imports": Value(list[str] | str | None),
     },
     required=("model", "optim", "data", "max_iters"),

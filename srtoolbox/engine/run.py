@@ -39,12 +39,11 @@ from srtoolbox.engine.job.run_config import report_changes
 from srtoolbox.engine.stop import StopSignals
 from srtoolbox.errors import CheckpointError, MissingDataError, RunError
 from srtoolbox.interfaces import preparation_of
-from srtoolbox.io.tensor_files import load_tensors
 from srtoolbox.logger import LOGGER
 from srtoolbox.optim.nonfinite import StatisticsGuard
 from srtoolbox.optim.wrapper import build_optim
 from srtoolbox.registry import DATASETS, HOOKS, METRICS, MODELS
-from srtoolbox.weights.finetune import load_initial_weights
+from srtoolbox.weights.finetune import load_initial_weights, read_starts
 
 
 class Run:
@@ -112,8 +111,8 @@ class Run:
     def _build(self, *, earlier: Mapping[str, Any] | None) -> None:
         """Build all parts; `earlier` is the config of the run that is resumed."""
         # first what may be missing: a perceptual loss may download a network
-        config, source = self.config, self.config.get("load_from") if earlier is None else None
-        weights = load_tensors(source) if source else None
+        config = self.config
+        starts = read_starts(config.get("load_from")) if earlier is None else {}
         try:
             self.dataset: SRDataset = DATASETS.build(config["data"]["train"]["dataset"])
         except MissingDataError as error:
@@ -128,8 +127,7 @@ class Run:
         if self.runtime.get("channels_last"):
             self.model.to(memory_format=torch.channels_last)
         self.networks: dict[str, nn.Module] = dict(self.model.networks())
-        if weights is not None and source is not None:
-            load_initial_weights(self.networks, config, weights, source)
+        load_initial_weights(self.networks, config, starts)
         self.optims = {
             name: build_optim(name, self.networks[name], cfg, amp=self.runtime.get("amp"))
             for name, cfg in config["optim"].items()

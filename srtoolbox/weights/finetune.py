@@ -1,4 +1,4 @@
-"""The weights that a run starts from (`load_from`): those of any file that `upscale` opens."""
+"""The weights that a run starts from (`load_from`): those of any file that `upscale` opens, and of discriminators."""
 
 from __future__ import annotations
 
@@ -15,9 +15,23 @@ from srtoolbox.logger import LOGGER
 from srtoolbox.registry import NETWORKS
 from srtoolbox.weights.load import declared_network, read_network, run_config_in, weights_in
 from srtoolbox.weights.plausibility import describe_doubt, take_outcome, trial_of
-from srtoolbox.weights.recognise import ForeignNetwork, recognise
+from srtoolbox.weights.recognise import ForeignNetwork, recognise, recognise_discriminator
 from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import SOUND, describe, innermost
+
+Starts = Mapping[str, tuple[Mapping[str, Any], str]]
+"""By network: the file that it starts from, loaded, and its path. One under `ALL` is for all that are in it."""
+ALL = ""
+
+
+def read_starts(load_from: Mapping[str, str] | str | None) -> Starts:
+    """Read the files of a config's `load_from`: one, or a map of networks to one each.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    named = load_from if isinstance(load_from, Mapping) else {ALL: load_from}
+    return {name: (load_tensors(source), source) for name, source in named.items() if source}
 
 
 def starting_weights(
@@ -59,23 +73,37 @@ def starting_weights(
     return renamed
 
 
-def network_to_tune(source: str, scale: int | None) -> dict[str, Any]:
+def network_to_tune(source: str, scale: int | None, role: str = "generator") -> dict[str, Any]:
     """Return `type` and arguments of a file's network; the log says what it is, and a doubt about it.
 
     Args:
         source: any file that `upscale` opens, but ONNX.
         scale: of a network whose tensors leave it open.
+        role: 'generator' or 'discriminator'.
 
     Raises:
         CheckpointError: unreadable, or nothing in it is recognised.
     """
     state = load_tensors(source)
+    if role == "discriminator":
+        return _discriminator_to_tune(state, source)
     if run_config_in(state, source) is not None or declared_network(source) is not None:
         return read_network(source).config
     network = _recognise(state, source, scale)
     network = _examine(network, source) if network.is_tried else network
     LOGGER.info("%s: %s", Path(source).name, network.sentence)
     return network.config
+
+
+def _discriminator_to_tune(state: Mapping[str, Any], source: str) -> dict[str, Any]:
+    run = run_config_in(state, source)
+    if run is None:
+        network = recognise_discriminator(state, source)
+        LOGGER.info("%s: %s", Path(source).name, network.sentence)
+        return network.config
+    if not isinstance(own := run["model"].get("discriminator"), Mapping):
+        raise CheckpointError(f"{source}: its run has no discriminator")
+    return dict(own)
 
 
 def _fits_in_part(own: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> bool:
@@ -127,24 +155,31 @@ def load_matching(network: nn.Module, tensors: Mapping[str, Tensor], source: str
     LOGGER.info("loaded %d of %d tensors from %s%s", len(part), len(own), source, f"; {rest}" if rest else "")
 
 
-def load_initial_weights(
-    networks: Mapping[str, nn.Module], config: Mapping[str, Any], weights: Mapping[str, Any], source: str
-) -> None:
-    """Start from weights of another run (`load_from`): only the generator's must be there and fit.
+def load_initial_weights(networks: Mapping[str, nn.Module], config: Mapping[str, Any], starts: Starts) -> None:
+    """Start from weights of other runs (`load_from`).
+
+    Of one file only the generator's must be there and fit; of one that is named for a network, its.
 
     Args:
         networks, config: the run's, the former fresh.
-        weights, source: a loaded checkpoint, of ours or of another project, and its file.
+        starts: the files, of ours or of other projects, see `read_starts`.
 
     Raises:
-        CheckpointError: no generator in it, or none that fits.
+        CheckpointError: a network that is no network of the run, or no weights for it that fit.
     """
+    if unknown := [name for name in starts if name != ALL and name not in networks]:
+        raise CheckpointError(f"load_from names {unknown[0]!r}; the networks are {', '.join(networks)}")
     for name, network in networks.items():
+        if (start := starts.get(name, starts.get(ALL))) is None:
+            continue
+        weights, source = start
         if name == "generator":
-            start = starting_weights(weights, source, config["model"][name], network.state_dict())
-            load_matching(network, start, source)
+            generator = starting_weights(weights, source, config["model"][name], network.state_dict())
+            load_matching(network, generator, source)
             continue
         try:
             load_matching(network, weights_in(weights, source, name, weights="ema"), source)
         except CheckpointError as error:
+            if name in starts:
+                raise
             LOGGER.warning("no weights for the %s, which starts from its initialisation: %s", name, error)

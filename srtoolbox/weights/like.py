@@ -118,9 +118,11 @@ def original_of(source: str | Path) -> str:
             if len(seen) > 1:
                 return path
             raise CheckpointError(f"{path}: is no checkpoint of a run here; name the file to be like by --like FILE")
-        if not config.get("load_from"):
+        start = config.get("load_from")
+        start = start.get("generator") if isinstance(start, Mapping) else start
+        if not start:
             break
-        path = config["load_from"]
+        path = start
     raise CheckpointError(f"{path}: its run began from no file of another project (load_from); name one by --like FILE")
 
 

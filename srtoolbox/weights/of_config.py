@@ -1,4 +1,4 @@
-"""Configs whose generator is named by a file of weights: `model = dict(generator='IMDN_x4.pth')`."""
+"""Configs whose networks are named by files of weights: `model = dict(generator='IMDN_x4.pth')`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from srtoolbox.config import Config, ConfigDict
 from srtoolbox.errors import CheckpointError, ConfigError, Fault, SrtoolboxError
 from srtoolbox.weights.finetune import network_to_tune
 
-PATH = "model.generator"
+ROLES = ("generator", "discriminator")
 SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".onnx")
 
 
 def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Config:
-    """Return a config that says the network of the file that it names as `model.generator`.
+    """Return a config that says the networks of the files that it names as `model.generator` and `model.discriminator`.
 
-    The weights in it are those that a training begins with, unless the config has a `load_from`. A
-    config that names no file is returned as it is.
+    The weights in them are those that a training begins with: a generator's unless the config has a
+    `load_from`, a discriminator's in any case. A config that names no file is returned as it is.
 
     Args:
         config: stays as it is.
@@ -31,31 +31,42 @@ def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Conf
         ConfigError: no such file, or nothing in it is recognised.
     """
     model = config.get("model")
-    source = model.get("generator") if isinstance(model, Mapping) else None
-    if not isinstance(source, str | os.PathLike) or not _is_file_name(os.fspath(source)):
+    named = {role: _file_name(model.get(role)) for role in ROLES} if isinstance(model, Mapping) else {}
+    sources = {role: source for role, source in named.items() if source is not None}
+    if not sources:
         return config
-    source = os.fspath(source)
-    origin = config.origin(PATH)
-    try:
-        network = _network_in(source, config.get("scale"), earlier)
-    except CheckpointError as error:
-        message = str(error).removeprefix(f"{source}: ")
-        place = str(origin or config.filename or "")
-        raise ConfigError([Fault(None, f"{source!r}: {message}", PATH, place)]) from error
+    networks = {role: _network_of(role, source, config, earlier) for role, source in sources.items()}
+    origins = {role: config.origin(f"model.{role}") for role in sources}
     config = copy.deepcopy(config)
-    config["model"].put("generator", ConfigDict(network), origin)
-    if config.get("load_from") is None:
-        config["load_from"] = source
+    for role, network in networks.items():
+        config["model"].put(role, ConfigDict(network), origins[role])
+    if config.get("load_from") is None and "generator" in sources:
+        config["load_from"] = sources["generator"]
+    if "discriminator" in sources:
+        start = config.get("load_from") or {}
+        start = dict(start) if isinstance(start, Mapping) else {"generator": start}
+        config["load_from"] = {**start, "discriminator": sources["discriminator"]}
     return config
 
 
-def _is_file_name(text: str) -> bool:
-    return text.lower().endswith(SUFFIXES) or Path(text).is_file()
+def _file_name(value: object) -> str | None:
+    """Return the value as the name of a file of weights, or None if it is none."""
+    if not isinstance(value, str | os.PathLike):
+        return None
+    text = os.fspath(value)
+    return text if text.lower().endswith(SUFFIXES) or Path(text).is_file() else None
 
 
-def _network_in(source: str, scale: Any, earlier: Path | None) -> dict[str, Any]:  # noqa: ANN401 - of a config
+def _network_of(role: str, source: str, config: Config, earlier: Path | None) -> dict[str, Any]:
     """Return `type` and arguments of a file's network, of the run's scale where the tensors leave it open."""
     if earlier is not None and not Path(source).exists():
         with contextlib.suppress(SrtoolboxError, KeyError, TypeError):
-            return dict(Config.fromfile(earlier).to_dict()["model"]["generator"])
-    return network_to_tune(source, scale)
+            return dict(Config.fromfile(earlier).to_dict()["model"][role])
+    try:
+        return network_to_tune(source, config.get("scale"), role)
+    except CheckpointError as error:
+        path = f"model.{role}"
+        place = str(config.origin(path) or config.filename or "")
+        raise ConfigError(
+            [Fault(None, f"{source!r}: {str(error).removeprefix(f'{source}: ')}", path, place)]
+        ) from error

@@ -55,6 +55,9 @@ PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")
 COMPANIONS = ("n_averaged", "steps", "step_counter", "data_preprocessor.mean", "data_preprocessor.std")
 STATISTICS = (".running_mean", ".running_var", ".num_batches_tracked")
 LAYOUTS: tuple[Layout, ...] = tuple(row for family in families() for row in family.LAYOUTS)
+DISCRIMINATORS: tuple[Layout, ...] = tuple(
+    row for family in families() for row in getattr(family, "DISCRIMINATORS", ())
+)
 _CLASSIFIER = "{} for classification: give it to a perceptual loss"
 # what files that are no network of LAYOUTS look like, by keys that all of them have: the special
 # before the general
@@ -206,6 +209,31 @@ def recognise(
     return _elsewhere(contents, source, scale, "; ".join(reasons))
 
 
+def recognise_discriminator(state: Mapping[str, Any], source: str) -> ForeignNetwork:
+    """Recognise the discriminator that another project's file holds.
+
+    Args:
+        state, source: as in `recognise`.
+
+    Raises:
+        CheckpointError: no weights in it, or of no discriminator here.
+    """
+    tensors = find_weights(state, source, network="discriminator").tensors
+    for layout in DISCRIMINATORS:
+        if not fits(layout.marks, tensors):
+            continue
+        try:
+            arguments, renamed = _built(layout, tensors, None)
+        except Misfit as misfit:
+            raise CheckpointError(f"{source}: looks like {layout}, but {misfit}") from None
+        return ForeignNetwork({"type": layout.network, **arguments}, renamed, str(layout), is_tried=False)
+    known = ", ".join(dict.fromkeys(layout.network for layout in DISCRIMINATORS))
+    raise CheckpointError(
+        f"{source}: holds no discriminator that is recognised ({known}); where one of yours fits, name it in the "
+        f"config, and the file in load_from: dict(discriminator=FILE)"
+    )
+
+
 def _elsewhere(contents: Contents, source: str, scale: int | None, fault: str) -> ForeignNetwork:
     """Return what spandrel makes of tensors that are no network's here; `fault` says why, or ''."""
     for marks, description in UNSUPPORTED:
@@ -264,20 +292,9 @@ def _renamed(state: State, layout: Layout) -> State:
 
 
 def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None) -> ForeignNetwork:
-    tensors, named = _renamed(contents.tensors, layout), scale_in(source)
-    with _malformed_as_misfit():
-        hint = named if scale is None else scale
-        arguments = {**layout.arguments(tensors, hint), **layout.hidden}
-    tensors, remark = without(tensors, layout.constants), arguments.pop(REMARK, "")
-    config = {"type": layout.network, **arguments}
-    try:
-        with without_memory():
-            own = NETWORKS.build(config).state_dict()
-    except ConfigError as error:
-        raise Misfit(str(error)) from error
-    fault = differences(own, tensors)
-    if fault:
-        raise Misfit(fault)
+    named = scale_in(source)
+    arguments, tensors = _built(layout, contents.tensors, named if scale is None else scale)
+    remark = arguments.pop(REMARK, "")
     if scale not in (None, arguments["scale"]):
         raise CheckpointError(f"{source}: {layout} that upscales x{arguments['scale']}, not x{scale}")
     sentence = _sentence(layout, arguments, contents.averaged)
@@ -285,7 +302,24 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
         sentence += f", {remark}"
     if None not in (scale, named) and scale != named:
         sentence += f", though its name says x{named}"
-    return ForeignNetwork(config, tensors, sentence)
+    return ForeignNetwork({"type": layout.network, **arguments}, tensors, sentence)
+
+
+def _built(layout: Layout, state: State, hint: int | None) -> tuple[Arguments, State]:
+    """Return a layout's arguments and tensors in our names; raises Misfit where they make no network of it."""
+    tensors = _renamed(state, layout)
+    with _malformed_as_misfit():
+        arguments = {**layout.arguments(tensors, hint), **layout.hidden}
+    tensors = without(tensors, layout.constants)
+    config = {key: value for key, value in arguments.items() if key != REMARK}
+    try:
+        with without_memory():
+            own = NETWORKS.build({"type": layout.network, **config}).state_dict()
+    except ConfigError as error:
+        raise Misfit(str(error)) from error
+    if fault := differences(own, tensors):
+        raise Misfit(fault)
+    return arguments, tensors
 
 
 def _sentence(layout: Layout, arguments: Arguments, is_averaged: bool) -> str:
