@@ -11,12 +11,12 @@ model = dict(
     type='GANRestorer',
     discriminator=dict(type='UNetDiscriminatorSN'),
     losses=dict(perceptual=dict(type='PerceptualLoss', backbone='vgg19', weights=vgg19, layers=layers, criterion='l1')),
-    gan_loss=dict(type='GANLoss', kind='lsgan', weight=1.0),
+    gan_loss=dict(type='GANLoss', kind='lsgan', weight=2.0),  # theirs is 1 without the 1/2 of the paper
 )
 max_iters = 800_000
 adam = dict(
     optimizer=dict(type='Adam', lr=5e-5),
-    scheduler=dict(_delete_=True, type='MultiStepLR', milestones=[max_iters // 2], gamma=0.5),
+    scheduler=dict(_delete_=True, type='MultiStepLR', milestones=[max_iters], gamma=0.5),
 )
 optim = dict(generator=dict(_delete_=True, **adam), discriminator=adam)
 hooks = dict(checkpoint=dict(best=['degraded/psnr', 'degraded/niqe']))

@@ -20,7 +20,13 @@ degraded = dict(
     pipeline=dict(type='DegradationPipeline', scale=_base_.scale, steps=_base_.steps),
 )
 data = dict(
-    train=dict(dataset=dict(gt_size=80 * _base_.scale), batch_size=48, workers=8),
+    train=dict(
+        dataset=dict(
+            gt_size=80 * _base_.scale,
+            transforms=[dict(type=f'Random{kind}') for kind in ('HorizontalFlip', 'VerticalFlip', 'Transpose')],
+        ),
+        batch_size=48, workers=8,
+    ),
     val=dict(datasets=dict(degraded=degraded), metrics=dict(niqe=dict(type='NIQE', crop_border=_base_.scale))),
 )
 hooks = dict(ema=dict(type='EMAHook', decay=0.999), checkpoint=dict(best=['degraded/psnr']))
