@@ -93,13 +93,7 @@ def browse_data(
         shown = list(islice(shown_feed.samples(draw, wanted), count or (WHOLE_COUNT if whole else COUNT)))
         browsed = Browsed(page, page.with_suffix(".png"), feed.seed, draw, shown, untold=feed.untold)
         browsed.is_luma = _colour_of(loaded) == "y"
-        if samples:
-            _measure(browsed, feed, samples)
-        browsed.tries = severity if feed.varies else None
-        if browsed.tries:
-            browsed.ladders = _draw_anew(feed, draw, wanted, severity)
-        if photos is not None:
-            _compare(browsed, photos)
+        _fill(browsed, feed, wanted, samples, severity, photos)
         write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
         write_image(browsed.sheet, draw_sheet(browsed.samples))
         return browsed
@@ -149,6 +143,19 @@ def _photos(like: str | os.PathLike[str], feed: Feed, draw: int, samples: int) -
     """Return crops of photographs as large as LQ."""
     lq = next(feed.samples(draw)).lq
     return Photos(like, lq.shape[:2], lq.shape[2], samples)
+
+
+def _fill(
+    browsed: Browsed, feed: Feed, only: set[str] | None, samples: int, severity: int, photos: Photos | None
+) -> None:
+    """Measure samples, draw crops anew, and compare photographs, as far as is asked for."""
+    if samples:
+        _measure(browsed, feed, samples)
+    browsed.tries = severity if feed.varies else None
+    if browsed.tries:
+        browsed.ladders = _draw_anew(feed, browsed.draw, only, severity)
+    if photos is not None:
+        _compare(browsed, photos)
 
 
 def _draw_anew(feed: Feed, draw: int, only: set[str] | None, tries: int) -> list[Ladder]:

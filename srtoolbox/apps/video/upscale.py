@@ -96,13 +96,7 @@ def upscale_video(
     target = Path(target) if target is not None else source.with_name(source.stem + "_sr.mp4")
     upscaler = make_upscaler(network, device, settings)
     job = _job_of(network, settings) if job is None else job
-    if target.is_dir():
-        raise SrtoolboxError(f"{target}: is a folder; give a file's name")
-    if target.exists() and not overwrite:
-        raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
-    video = probe(source)
-    if target.exists() and os.path.samefile(source, target):
-        raise SrtoolboxError(f"{target}: is the video to upscale; give another name")
+    video = _probe(source, target, overwrite)
     height, width = upscaler.size(video.height, video.width)
     encodable = Encodable(video, width, height)
     container = _check_target(video, target, encodable, encoding)
@@ -215,6 +209,18 @@ def _warn_missing(video: Video, parts: Parts) -> None:
 
 
 # ---- checks before hours of work
+
+
+def _probe(source: Path, target: Path, overwrite: bool) -> Video:
+    """Return the facts of a video; a SrtoolboxError where `target` cannot be the name of its result."""
+    if target.is_dir():
+        raise SrtoolboxError(f"{target}: is a folder; give a file's name")
+    if target.exists() and not overwrite:
+        raise SrtoolboxError(f"{target}: is there already; --overwrite replaces it")
+    video = probe(source)
+    if target.exists() and os.path.samefile(source, target):
+        raise SrtoolboxError(f"{target}: is the video to upscale; give another name")
+    return video
 
 
 def _check_target(video: Video, target: Path, encodable: Encodable, encoding: Encoding) -> str:
