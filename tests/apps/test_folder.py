@@ -13,7 +13,6 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox.apps.folder import files
-from srtoolbox.apps.folder import upscale as application
 from srtoolbox.apps.folder.plan import Job
 from srtoolbox.apps.networks import UpscalerSettings
 from srtoolbox.errors import ImageError, OptionError
@@ -63,9 +62,9 @@ def test_images_that_are_begun_ahead_are_the_same(
     srtoolbox.upscale_folder(network, folder, tmp_path / "0", suffix="", console=QUIET)
     order: list[str] = []
     monkeypatch.setattr(srtoolbox.Upscaler, "ahead", 1)  # as on a GPU
-    bands, form = application.picture_bands, application.form_of
-    monkeypatch.setattr(application, "picture_bands", lambda *a, **k: order.append("begin") or bands(*a, **k))
-    monkeypatch.setattr(application, "form_of", lambda image: order.append("take") or form(image))
+    bands, form = files.picture_bands, files.form_of
+    monkeypatch.setattr(files, "picture_bands", lambda *a, **k: order.append("begin") or bands(*a, **k))
+    monkeypatch.setattr(files, "form_of", lambda image: order.append("take") or form(image))
     result = srtoolbox.upscale_folder(network, folder, tmp_path / "1", suffix="", console=QUIET)
     assert order == ["begin", "take", "begin", "begin", "take", "take"]  # a, bad, clear, deep/b
     assert len(result.done) == 3 and [Path(source).name for source in result.failed] == ["bad.png"]
@@ -136,7 +135,7 @@ def test_ctrl_c_as_an_image_begins_to_be_written_leaves_no_thread(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(f"{application.__name__}.{moment}", interrupt)
+    monkeypatch.setattr(f"{files.__name__}.{moment}", interrupt)
     with pytest.raises(KeyboardInterrupt):
         srtoolbox.upscale_folder(bicubic, folder, tmp_path / "out", console=QUIET)
     assert set(threading.enumerate()) == before and not list((tmp_path / "out").rglob("*.*"))
@@ -191,8 +190,8 @@ def test_the_threads_live_for_all_images_and_a_folder_is_asked_once(
         write_image(tmp_path / f"in/{number}.png", photo[:5, :5])
     started, start = [], threading.Thread.start
     monkeypatch.setattr(threading.Thread, "start", lambda thread: started.append(thread) or start(thread))
-    asked, check = [], application.check_folder
-    monkeypatch.setattr(application, "check_folder", lambda target: asked.append(target) or check(target))
+    asked, check = [], files.check_folder
+    monkeypatch.setattr(files, "check_folder", lambda target: asked.append(target) or check(target))
     result = srtoolbox.upscale_folder(bicubic, tmp_path / "in", tmp_path / "out", console=QUIET)
     assert len(asked) == 1
     kept = [thread for thread in started if not isinstance(thread, threading.Timer)]  # which prints lines

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
-from srtoolbox.apps.folder import upscale as application
+from srtoolbox.apps.folder import files
 from srtoolbox.apps.folder.pieces import options_of
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.cli import main
@@ -61,7 +61,7 @@ def test_a_piece_goes_on_and_the_check_says_what_is_missing(
 ) -> None:
     command = ["upscale", espcn, str(folder), "-o", str(tmp_path / "out")]
     with monkeypatch.context() as patch:
-        patch.setattr(application, "check_form", stopping_at(3))
+        patch.setattr(files, "check_form", stopping_at(3))
         with pytest.raises(SystemExit, match="stopped"):
             main([*command, "--shard", "1/2", "--workers", "1"])
     done = results(tmp_path / "out")

@@ -278,7 +278,7 @@ def test_writing_behind_is_bounded(
         writing.remove(job)
         return lost
 
-    monkeypatch.setattr("srtoolbox.apps.folder.upscale.write", slow)
+    monkeypatch.setattr("srtoolbox.apps.folder.files.write", slow)
     assert main(["upscale", bicubic, str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--workers", "1"]) == 0
     assert max(most) == 2  # one, and that of the image the network is at
 

@@ -6,38 +6,23 @@ Threads read ahead of the network and write behind it (`files`), with a bound on
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import numpy as np
 from rich.console import Console
 
-from srtoolbox.apps.folder.files import check_folder, name_of, read_ahead, write
+from srtoolbox.apps.folder.files import Reading, Run
 from srtoolbox.apps.folder.pieces import NOT_YET, begin, check_options, options_of, outcome, pieces_of, unfinished
 from srtoolbox.apps.folder.plan import EXTENSIONS, STREAM, Job, Naming, Plan, is_single, plan
 from srtoolbox.apps.networks import NetworkSource, UpscalerSettings, check_settings, load, make_upscaler
 from srtoolbox.apps.provenance import step_of
-from srtoolbox.errors import OptionError, SrtoolboxError
-from srtoolbox.image import Picture
-from srtoolbox.image.file_types import QUALITY_SUFFIXES
-from srtoolbox.image.metadata import Metadata
-from srtoolbox.image.provenance import with_step
-from srtoolbox.image.saving import check_form, form_of
-from srtoolbox.image.streaming import Form
-from srtoolbox.inference.keep_colour import ColourWatch
-from srtoolbox.inference.picture import form_of_result, picture_bands
+from srtoolbox.errors import OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import facts_of
 from srtoolbox.io.pieces import Pieces, Shard
-from srtoolbox.io.threads import BackgroundWriter, follow
 from srtoolbox.logger import CONSOLE, Lines, progress_bar
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
@@ -46,7 +31,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 MAX_WORKERS = 64
-MEMORY = "memory does not suffice; --workers 1 takes less, and so do results in .png and .tif"
 
 
 class FolderResult(NamedTuple):
@@ -67,18 +51,6 @@ class FolderResult(NamedTuple):
         """Return counts, and the failures: the images one by one would fill a notebook's cell."""
         counts = ", ".join(f"{name}: {len(getattr(self, name))}" for name in ("done", "existing", "left_out"))
         return f"FolderResult({counts}, failed={self.failed}, unread={self.unread!r})"
-
-
-class Reading(NamedTuple):
-    """Settings of reading and writing."""
-
-    quality: int | None = None
-    ext: str = ".png"
-    """The format on standard output."""
-    workers: int = 2
-    skip_existing: bool = False
-    step: dict[str, Any] | None = None
-    """What results say of where they come from; None: nothing."""
 
 
 def upscale_folder(
@@ -119,9 +91,8 @@ def upscale_folder(
         workers: images read ahead and written at a time, 1 ... 64.
         transparency: what upscales alpha: the network, bicubic interpolation, or an `Upscaler`.
         provenance: results say where they come from: weights, network, scale, version and options.
-        progress: called with images done, parts of one counted, and images in all, in the order of
-            the inputs; an error that it raises ends the work, and half-written results are removed.
-            None shows a bar.
+        progress: called with images done, parts of one counted, and images in all, in order; None
+            shows a bar. An error that it raises ends the work; half-written results are removed.
         device: where a checkpoint's network runs (None: a GPU, if any); a module stays where it is.
         console: where lines and the progress bar go; None is the terminal or notebook.
         settings: arguments of `Upscaler`, such as `tile=512`.
@@ -131,21 +102,15 @@ def upscale_folder(
         PieceError: pieces of another number, with other options or of other images.
         SrtoolboxError: inputs or names that are refused, a checkpoint that cannot be read.
     """
-    check_settings(upscale_folder, settings)
-    names = _names(inputs)
-    naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
-    _check_options(naming, ext, quality, workers, transparency)
-    piece = check_options(shard, check_shards, names, naming.out)
-    planned = plan(names, naming)
-    count = check_shards or (piece and piece.count)
-    written = {"quality": quality} | ({} if provenance else {"provenance": False})
-    pieces = _pieces(planned, naming, count, written, network, transparency, settings) if count else None
+    _check_options(workers, transparency, settings)
+    naming = _naming(out, suffix, ext, quality)
+    decisive = partial(_decisive, naming, quality, provenance, network, transparency, settings)
+    planned, piece, pieces = _plan(_names(inputs), naming, shard, check_shards, decisive)
     console = console or (Console(stderr=True) if naming.out == STREAM else CONSOLE)
     if pieces is not None and piece is None:
         return _report_pieces(planned, pieces, console)
     upscalers = _upscalers(network, device, transparency, settings)
-    alpha = None if transparency == "network" else "bicubic" if transparency == "bicubic" else "an Upscaler"
-    step = step_of(network, upscalers[0], transparency=alpha) if provenance else None
+    step = _step(network, upscalers[0], transparency) if provenance else None
     reading = Reading(quality, f".{naming.ext}", workers, skip_existing, step)
     return _upscale_planned(planned, pieces, piece, upscalers, reading, console, progress)
 
@@ -155,19 +120,38 @@ def _names(inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) ->
     return [os.fspath(source) for source in sources]
 
 
-def _pieces(
-    planned: Plan,
+def _plan(
+    names: list[str],
     naming: Naming,
-    count: int,
-    written: dict[str, Any],
+    shard: str | tuple[int, int] | None,
+    check_shards: int | None,
+    decisive: Callable[[], dict[str, Any]],
+) -> tuple[Plan, Shard | None, Pieces | None]:
+    """Return the plan, the piece of it to do, and the record of all pieces; the latter two where there are any."""
+    piece = check_options(shard, check_shards, names, naming.out)
+    planned = plan(names, naming)
+    count = check_shards or (piece and piece.count)
+    return planned, piece, pieces_of(planned.jobs, str(naming.out), count, decisive()) if count else None
+
+
+def _decisive(
+    naming: Naming,
+    quality: int | None,
+    provenance: bool,
     network: NetworkSource | Upscaler,
     transparency: str | Upscaler,
     settings: UpscalerSettings,
-) -> Pieces:
-    """Return the record of so many pieces, with all that decides a result; `written` is what decides its file."""
+) -> dict[str, Any]:
+    """Return, as JSON values, all that decides a result and its file."""
+    written = {"quality": quality} | ({} if provenance else {"provenance": False})
     options = {"suffix": naming.suffix, "ext": naming.ext, **written}
-    options |= options_of(network, transparency, settings)
-    return pieces_of(planned.jobs, str(naming.out), count, options)
+    return options | options_of(network, transparency, settings)
+
+
+def _step(network: NetworkSource | Upscaler, upscaler: Upscaler, transparency: str | Upscaler) -> dict[str, Any]:
+    """Return what results say of where they come from."""
+    alpha = None if transparency == "network" else "bicubic" if transparency == "bicubic" else "an Upscaler"
+    return step_of(network, upscaler, transparency=alpha)
 
 
 def _upscale_planned(
@@ -190,7 +174,7 @@ def _upscale_planned(
         if piece is not None:
             lines.say(f"{piece}: {len(work.jobs)} of {counted(len(planned.jobs), 'image')}")
         _say_left_out(planned, len(existing), lines)
-        run = _Run(*upscalers, reading, lines, keep=work.keep)
+        run = Run(*upscalers, reading, lines, keep=work.keep)
         with contextlib.nullcontext(progress) if progress else progress_bar("upscaling", console) as show:
             run.upscale_all(jobs, show)
     skipped = f", {len(existing)} skipped" if reading.skip_existing or existing else ""
@@ -216,8 +200,18 @@ def _report_pieces(planned: Plan, pieces: Pieces, console: Console) -> FolderRes
         return FolderResult(done, failed, [], planned.left_out, planned.unread)
 
 
-def _check_options(naming: Naming, ext: str | None, quality: int | None, workers: int, transparency: object) -> None:
-    """Raise an OptionError at the first argument that is not possible, or goes with no other."""
+def _check_options(workers: int, transparency: object, settings: UpscalerSettings) -> None:
+    """Raise an error at the first argument that is not possible."""
+    check_settings(upscale_folder, settings)
+    if not 1 <= workers <= MAX_WORKERS:
+        raise OptionError(f"workers is 1 ... {MAX_WORKERS}, got {workers}")
+    if not isinstance(transparency, Upscaler) and transparency not in ("network", "bicubic"):
+        raise OptionError(f"transparency is network or bicubic, got {transparency!r}")
+
+
+def _naming(out: str | os.PathLike[str] | None, suffix: str, ext: str | None, quality: int | None) -> Naming:
+    """Return how results are named; an OptionError where arguments are not possible together."""
+    naming = Naming(None if out is None else os.fspath(out), suffix, ext or "png")
     if ext not in (None, *EXTENSIONS):
         raise OptionError(f"ext is one of {', '.join(EXTENSIONS)}, got {ext!r}")
     if quality is not None and not 1 <= quality <= 100:
@@ -235,10 +229,7 @@ def _check_options(naming: Naming, ext: str | None, quality: int | None, workers
     if naming.out == STREAM and ext == "same":
         advice = "say png, jpg, webp, tiff or bmp"
         raise OptionError(f"ext same: standard output has no name to go by; {advice}")
-    if not 1 <= workers <= MAX_WORKERS:
-        raise OptionError(f"workers is 1 ... {MAX_WORKERS}, got {workers}")
-    if not isinstance(transparency, Upscaler) and transparency not in ("network", "bicubic"):
-        raise OptionError(f"transparency is network or bicubic, got {transparency!r}")
+    return naming
 
 
 def _upscalers(
@@ -271,150 +262,3 @@ def _say_left_out(planned: Plan, existing: int, lines: Lines) -> None:
         lines.say(planned.unread)
     if existing:
         lines.say(f"{existing} skipped, which have a result already")
-
-
-def _show_share(show: Callable[[float, int], None], number: int, total: int, share: float) -> None:
-    show(number + share, total)
-
-
-class _Begun(NamedTuple):
-    """An image, and its result as it comes."""
-
-    job: Job
-    image: Picture
-    form: Form
-    rows: Iterator[np.ndarray]
-    watch: ColourWatch
-
-
-class _Writing(NamedTuple):
-    """An image that is being written."""
-
-    job: Job
-    before: Form
-    after: Form
-    writer: BackgroundWriter[np.ndarray, list[str]]
-    notes: tuple[str, ...]
-    """On what of the file was not read."""
-    watch: ColourWatch
-
-
-class _Run:
-    """Upscales the images of a plan; failures are reported and counted, and the rest goes on."""
-
-    def __init__(
-        self,
-        upscaler: Upscaler,
-        alpha: Upscaler,
-        reading: Reading,
-        lines: Lines,
-        *,
-        keep: Callable[[Job, str | None], object] = lambda job, fault: None,
-    ) -> None:
-        self._upscaler, self._alpha = upscaler, alpha
-        self._reading, self._lines, self._keep = reading, lines, keep
-        # one more than the writers that `_settle` lets be when the next one begins
-        self._threads = ThreadPoolExecutor(reading.workers + 1)
-        self._writing: deque[_Writing] = deque()
-        self._folders: set[Path] = set()  # those that results can be written to
-        self._has_told_bmp = False
-        self.failed: dict[str, str] = {}
-
-    def upscale_all(self, jobs: Sequence[Job], show: Callable[[float, int], None]) -> None:
-        """Do all jobs; on Ctrl-C, or an error that is no image's, abandon what is being written."""
-        workers = self._reading.workers
-        with self._threads, contextlib.closing(read_ahead(jobs, workers)) as images:
-            try:
-                begun = itertools.starmap(self._begin, images)
-                for number, each in enumerate(follow(begun, self._upscaler.ahead)):
-                    show(number, len(jobs))
-                    if each is not None:
-                        with self._one_fails(each.job):
-                            self._upscale(each, partial(_show_share, show, number, len(jobs)))
-                    self._settle(workers)
-                self._settle(0)
-            finally:
-                for writing in self._writing:
-                    writing.writer.abandon()
-
-    def _begin(self, job: Job, image: Future[Picture]) -> _Begun | None:
-        """Begin an image that can be written, as `Upscaler.bands` does; None: it has failed."""
-        with self._one_fails(job):
-            picture = image.result()
-            check_form(form_of_result(self._upscaler, picture), *self._format(job))
-            if job.target is not None and job.target.parent not in self._folders:
-                check_folder(job.target)
-                self._folders.add(job.target.parent)
-            watch = ColourWatch()
-            return _Begun(job, picture, *picture_bands(self._upscaler, picture, alpha=self._alpha, watch=watch), watch)
-        return None
-
-    def _upscale(self, begun: _Begun, show: Callable[[float], None]) -> None:
-        """Hand the bands of one image to a thread that writes them."""
-        job, image, form, rows, watch = begun
-        suffix, quality = self._format(job)
-        metadata = self._signed(image.metadata, suffix, quality)
-        writer = BackgroundWriter[np.ndarray, list[str]](
-            partial(write, job, suffix, form, metadata, quality), ahead=2, pool=self._threads
-        )
-        self._writing.append(_Writing(job, form_of(image), form, writer, image.notes, watch))
-        writer.start()
-        done = 0
-        try:
-            for band in rows:
-                if not writer.put(band):
-                    return  # the writer failed, and its error is reported when it is settled
-                done += len(band)
-                show(done / form.height)
-        except (SrtoolboxError, MemoryError) as error:
-            writer.close(error)
-            return
-        writer.close()
-
-    def _signed(self, metadata: Metadata, suffix: str, quality: int | None) -> Metadata:
-        """Return what a result keeps of its input beside pixels, and where it comes from."""
-        step = self._reading.step
-        if step is None:
-            return replace(metadata, provenance=None)
-        if suffix.lower() == ".bmp" and not self._has_told_bmp:
-            self._has_told_bmp = True
-            self._lines.say("note: BMP has no place for where a result comes from (all other formats have)")
-        if quality is not None:
-            step = step | {"options": {**step.get("options", {}), "quality": quality}}
-        return replace(metadata, provenance=with_step(metadata.provenance, step))
-
-    def _format(self, job: Job) -> tuple[str, int | None]:
-        """Return the suffix of a result, and the quality that its format takes."""
-        suffix = self._reading.ext if job.target is None else job.target.suffix
-        return suffix, self._reading.quality if suffix.lower() in QUALITY_SUFFIXES else None
-
-    def _settle(self, allowed: int) -> None:
-        """Wait until at most `allowed` images are being written, and report how the others went."""
-        while self._writing and (len(self._writing) > allowed or self._writing[0].writer.is_done):
-            writing = self._writing[0]
-            with self._one_fails(writing.job):
-                self._say_done(writing, lost=writing.writer.result())
-                self._keep(writing.job, None)
-            self._writing.popleft()
-
-    def _say_done(self, writing: _Writing, lost: list[str]) -> None:
-        source, before, after = name_of(writing.job), writing.before, writing.after
-        target = "standard output" if writing.job.target is None else writing.job.target
-        sizes = f"{before.width} x {before.height} -> {after.width} x {after.height}"
-        self._lines.say(f"{source} -> {target} ({sizes})")
-        notes = [f"{source}: {line}" for line in writing.notes]
-        shift = writing.watch.shift
-        shifted = "" if shift is None else shift.note(is_kept=self._upscaler.keeps_colour)
-        for note in (*notes, *(f"{target}: {line}" for line in (*lost, shifted) if line)):
-            self._lines.say(f"note: {note}")
-
-    @contextlib.contextmanager
-    def _one_fails(self, job: Job) -> Iterator[None]:
-        try:
-            yield
-        except (SrtoolboxError, MemoryError) as error:
-            text = str(error) if isinstance(error, SrtoolboxError) else MEMORY
-            self.failed[job.source] = text
-            self._keep(job, text)
-            is_named = name_of(job) in text or str(job.target) in text
-            self._lines.say(f"error: {text}" if is_named else f"error: {name_of(job)}: {text}")
