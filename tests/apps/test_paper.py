@@ -9,6 +9,7 @@ import re
 import shutil
 import statistics
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ import srtoolbox
 from srtoolbox.apps.report.contents import MetricFacts
 from srtoolbox.apps.scoring.paper import as_csv, as_latex, as_markdown, caption, escape_latex, escape_markdown, short
 from srtoolbox.apps.scoring.significance import compare_pairs
-from srtoolbox.apps.scoring.summary import Row, Summary, count_multi_adds, plan_rows
+from srtoolbox.apps.scoring.summary import Column, Row, Summary, count_multi_adds, plan_rows
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError
 from srtoolbox.registry import NETWORKS
@@ -170,7 +171,8 @@ def test_the_command_writes_all_three(trained: Path, tmp_path: Path, capsys: pyt
     assert main([*arguments, "--significance", "--seeds", "ES_PCN", *seeds]) == 0
     printed = capsys.readouterr().out
     assert "photos ES_PCN, 2 trainings: psnr " in printed
-    assert "photos psnr: Bicubic is not significantly better than" in printed and "6 images cannot show" in printed
+    assert "photos psnr: (6 images cannot show a difference: p is at least" in printed
+    assert "\n  Bicubic is not significantly better than ES_PCN (on 6 of 6 images" in printed
     read = list(csv.DictReader(io.StringIO(Path(files["csv"]).read_text(encoding="utf-8"))))
     assert [line["network"] for line in read] == ["Bicubic", "wide_iter_000002", "ES_PCN"]
     latex = Path(files["latex"]).read_text(encoding="utf-8")
@@ -211,16 +213,31 @@ def test_names_that_are_taken_or_alone_are_refused() -> None:
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not there")
 def test_latex_compiles(tmp_path: Path) -> None:
     many = [scores(30.5), scores(31.0)]
-    table = summary(row("a_b & 50% #1 {x} ~^\\ <é> |", *many), row("c", scores(math.inf)))
+    worst = "a_b & 50% #1 {x} ~^\\ <é> |"
+    table = summary(row("[a] *", scores(30)), row(worst, *many), row("* b", scores(31)), row("c", scores(math.inf)))
     images = {str(number): float(number) for number in range(3)}
-    comparisons = compare_pairs("set5", "psnr", {"c": images, table.rows[0].name: dict(images)}, True)
+    comparisons = compare_pairs("set5", "psnr", {"c": images, worst: dict(images)}, True)
     table = Summary(table.rows, FACTS, {"set5": 4}, comparisons)
-    text = as_latex(table)
-    page = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n" + text + "\\end{document}\n"
-    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    compiled(as_latex(table), tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not there")
+@pytest.mark.slow
+def test_a_wide_table_is_made_to_fit_the_page(tmp_path: Path) -> None:
+    wide = {f"a set of a long name {number}": scores(30) for number in range(6)}
+    images = {name: {"bird": values} for name, values in wide.items()}
+    table = Summary([Row("a", "a", 1, 1, [wide], images)], FACTS, dict.fromkeys(wide, 4))
+    assert "Overfull" not in compiled(as_latex(table), tmp_path)
+
+
+def compiled(text: str, folder: Path) -> str:
+    """Return the log of LaTeX."""
+    page = "\\documentclass{article}\n\\usepackage{booktabs, graphicx}\n\\begin{document}\n" + text
+    (folder / "page.tex").write_text(page + "\\end{document}\n", encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
     assert result.returncode == 0, result.stdout[-2000:]
+    return result.stdout
 
 
 def test_latex_is_well_formed() -> None:
@@ -231,3 +248,27 @@ def test_latex_is_well_formed() -> None:
     spec = re.search(r"tabular}\{(\w+)}", text).group(1)
     spans = [sum(int(count) - 1 for count in re.findall(r"multicolumn\{(\d+)}", line)) for line in rows]
     assert {line.count("&") + 1 + span for line, span in zip(rows, spans, strict=True)} == {len(spec)}
+
+
+def test_what_the_images_cannot_show_has_no_dagger() -> None:
+    few = {str(number): float(number) for number in range(5)}
+    many = {str(number): float(number) for number in range(9)}
+    worse = {name: value - 1 + (number % 2) * 3 for number, (name, value) in enumerate(many.items())}
+    broken = {**many, "3": math.nan}
+    names = ["best", "worse", "broken"]
+    rows = [replace(row(name, scores(3)), trainings=[dict.fromkeys(("set5", "many"), scores(3))]) for name in names]
+    comparisons = compare_pairs("set5", "psnr", dict.fromkeys(names, few), True)
+    comparisons += compare_pairs("many", "psnr", {"best": many, "worse": worse, "broken": broken}, True)
+    table = Summary(rows, FACTS, {"set5": 4}, comparisons)
+    assert table.undecided(Column("set5", "psnr")) == set()
+    assert len(table.undecided(Column("many", "psnr"))) == 1  # not that with a score that is no number
+    assert "Of too few images for a test, and without †: set5." in caption(table) and "3 pairs" in caption(table)
+    alone = caption(replace(table, comparisons=comparisons[:3]))
+    assert "p ≥" not in alone and "Wilcoxon" not in alone and alone.endswith("without †: set5.")
+
+
+def test_one_network_is_compared_with_nothing() -> None:
+    networks: dict[str, nn.Module] = {"a": NETWORKS.build({"type": "Bicubic", "scale": 2})}
+    assert plan_rows(networks, {}, {}) == {"a": ["a"]}
+    with pytest.raises(OptionError, match="significance: compares networks, a is alone: score another"):
+        plan_rows(networks, {}, {}, significance=True)

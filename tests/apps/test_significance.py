@@ -82,8 +82,10 @@ def test_several_networks_are_adjusted_and_the_best_is_compared_with_each() -> N
     found = compare_pairs("set5", "psnr", rows, True)
     alone = compare_pairs("set5", "psnr", {name: rows[name] for name in "bc"}, True)
     assert {each.p for each in found} == {3 * alone[0].p} and {each.pairs for each in found} == {3}
-    text, note = sentences(found)
-    assert text.count("c is better than") == 2 and "b is better" not in text and "3 pairs" in note
+    head, *lines, note = sentences(found)
+    text = "".join(lines)
+    assert head == "set5 psnr:" and len(lines) == 2 and "3 pairs" in note
+    assert text.count("c is better than") == 2 and "b is better" not in text
 
 
 def test_scores_that_are_no_numbers() -> None:

@@ -6,11 +6,11 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 from srtoolbox.apps.report.contents import SECONDS, MetricFacts
-from srtoolbox.apps.scoring.significance import LEVEL, method
+from srtoolbox.apps.scoring.significance import LEVEL, Comparison, method
 from srtoolbox.apps.scoring.summary import OUTPUT, Column, Row, Summary
 from srtoolbox.io.files import write_text
 from srtoolbox.text import counted
@@ -23,6 +23,9 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # at the head of a row it would be an argument of the row before, as would *
+    "]": "{]}",
+    "*": "{*}",
     "±": r"$\pm$",
     "×": r"$\times$",
     "≥": r"$\geq$",
@@ -65,7 +68,7 @@ class TableFiles:
 
 
 def as_latex(summary: Summary) -> str:
-    """Return a `table` that needs the package booktabs."""
+    """Return a `table` that needs the packages booktabs and graphicx; what is wider than the page is made smaller."""
     columns = summary.columns
     groups = [(name, len(list(each))) for name, each in groupby(columns, key=lambda column: column.set_name)]
     heads, rules, first = ["", "", ""], [], 4
@@ -75,10 +78,11 @@ def as_latex(summary: Summary) -> str:
         first += count
     titles = ["Network", "Parameters", "Multi-Adds", *(_latex_head(summary, column) for column in columns)]
     lines = [
-        r"% \usepackage{booktabs}",
+        r"% \usepackage{booktabs, graphicx}",
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{escape_latex(caption(summary))}}}",
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"  \begin{{tabular}}{{lrr{'c' * len(columns)}}}",
         r"    \toprule",
         f"    {' & '.join(heads)} \\\\",
@@ -89,7 +93,7 @@ def as_latex(summary: Summary) -> str:
     for row in summary.rows:
         cells = [_cell(summary, row, column, _latex_mark) for column in columns]
         lines.append(f"    {' & '.join([escape_latex(row.title), *_sizes(row), *cells])} \\\\")
-    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""])
+    return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}}", r"\end{table}", ""])
 
 
 def _latex_head(summary: Summary, column: Column) -> str:
@@ -162,10 +166,19 @@ def caption(summary: Summary) -> str:
         sentences.append(f"Mean ± standard deviation (n - 1) over trainings: {', '.join(several)}")
     if any(summary.places(column) for column in summary.columns):
         sentences.append("The best is bold, the second underlined")
-    if summary.comparisons:
-        sentences.append(f"† not significantly worse than the best (p ≥ {LEVEL:g})")
-        sentences.append(method(summary.comparisons).rstrip("."))
+    sentences += _tests(summary.comparisons)
     return ". ".join(sentences) + "."
+
+
+def _tests(comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """Yield what a dagger means, how p was found, and the sets that are too small for one."""
+    tested = [each for each in comparisons if each.can_show]
+    if tested:
+        yield f"† not significantly worse than the best (p ≥ {LEVEL:g})"
+        yield method(tested).rstrip(".")
+    small = dict.fromkeys(each.set_name for each in comparisons if not each.can_show)
+    if small:
+        yield f"Of too few images for a test, and without †: {', '.join(small)}"
 
 
 def _images(summary: Summary) -> Iterator[str]:

@@ -175,7 +175,7 @@ def _score(
         networks = dict(loading)
         refuse_other_scales(networks, sets)
         files = distinct_names(request.names)
-        rows = plan_rows(networks, request.groups, files)
+        rows = plan_rows(networks, request.groups, files, significance=request.significance)
         results = _score_all(networks, sets, metrics, place, outputs)
         if not dist.is_main():
             return NetworkScores(results)

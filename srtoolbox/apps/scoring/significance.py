@@ -105,6 +105,16 @@ class Comparison(NamedTuple):
         """True if `first` is better than `second` beyond chance."""
         return self.agrees and self.p < LEVEL
 
+    @property
+    def least(self) -> float:
+        """The least p that so many images can give, adjusted for the pairs."""
+        return min(1.0, self.pairs * 2.0 ** (1 - self.images))
+
+    @property
+    def can_show(self) -> bool:
+        """True if the images suffice to show a difference."""
+        return self.least < LEVEL
+
     def sentence(self) -> str:
         """Return the outcome in words, without set and metric."""
         if math.isnan(self.p):
@@ -145,13 +155,17 @@ def compare_pairs(
 
 
 def sentences(comparisons: Sequence[Comparison]) -> Iterator[str]:
-    """Yield what came of it, a line per set and metric: the best network against each other one."""
+    """Yield what came of it for each set and metric: the best network against each other one, a line each."""
     columns = dict.fromkeys((each.set_name, each.metric) for each in comparisons)
     for column in columns:
         mine = [each for each in comparisons if (each.set_name, each.metric) == column]
         best = best_of(mine)
-        text = "; ".join(each.sentence() for each in mine if each.first == best)
-        yield f"{' '.join(column)}: {text}{_too_few(mine[0])}"
+        texts = [each.sentence() for each in mine if each.first == best]
+        head, small = f"{' '.join(column)}:", _too_few(mine[0])
+        if len(texts) == 1:
+            yield f"{head} {texts[0]}{small}"
+        else:
+            yield from (f"{head}{small}", *(f"  {text}" for text in texts))
     if columns:
         yield method(comparisons)
 
@@ -163,11 +177,10 @@ def best_of(comparisons: Sequence[Comparison]) -> str:
 
 
 def _too_few(comparison: Comparison) -> str:
-    smallest = comparison.pairs * 2.0 ** (1 - comparison.images)
-    if smallest < LEVEL:
+    if comparison.can_show:
         return ""
     images = counted(comparison.images, "image")
-    return f" ({images} cannot show a difference: p is at least {min(1.0, smallest):.2g})"
+    return f" ({images} cannot show a difference: p is at least {comparison.least:.2g})"
 
 
 def method(comparisons: Sequence[Comparison]) -> str:

@@ -116,8 +116,9 @@ class Summary:
         return {each.second: each.p for each in mine}
 
     def undecided(self, column: Column) -> set[str]:
-        """Return the networks that are not significantly worse than the best."""
-        return {each.second for each in self._against_best(column) if not each.is_significant}
+        """Return the networks that are not significantly worse than the best, of what the images can show."""
+        mine = [each for each in self._against_best(column) if each.can_show and not math.isnan(each.p)]
+        return {each.second for each in mine if not each.is_significant}
 
     def _against_best(self, column: Column) -> list[Comparison]:
         mine = [each for each in self.comparisons if (each.set_name, each.metric) == column]
@@ -135,7 +136,11 @@ class Summary:
 
 
 def plan_rows(
-    networks: Mapping[str, nn.Module], groups: Mapping[str, Sequence[str]], files: Mapping[str, str]
+    networks: Mapping[str, nn.Module],
+    groups: Mapping[str, Sequence[str]],
+    files: Mapping[str, str],
+    *,
+    significance: bool = False,
 ) -> dict[str, list[str]]:
     """Return the names of each row's networks: one, or several trainings.
 
@@ -143,9 +148,10 @@ def plan_rows(
         networks: by their names in the results.
         groups: checkpoints of several trainings of one network, by the name it gets.
         files: the checkpoints of the networks.
+        significance: rows are to be compared.
 
     Raises:
-        OptionError: trainings of different networks, or a name that is taken.
+        OptionError: trainings of different networks, a name that is taken, or nothing to compare.
     """
     names = {path: name for name, path in files.items()}
     grouped = {name: [names[path] for path in paths] for name, paths in groups.items()}
@@ -159,7 +165,11 @@ def plan_rows(
         kinds = dict.fromkeys(_kind(networks[member]) for member in each)
         if len(kinds) > 1:
             raise OptionError(f"seeds: the checkpoints of {name} are of different networks: {', '.join(kinds)}")
-    return {**alone, **grouped}
+    rows = {**alone, **grouped}
+    if significance and len(rows) < 2:
+        only = next(iter(rows))
+        raise OptionError(f"significance: compares networks, {only} is alone: score another beside it, or the baseline")
+    return rows
 
 
 def _kind(network: nn.Module) -> str:
