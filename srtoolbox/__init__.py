@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # what __getattr__ finds; tests/test_api.py keeps the two ali
     from srtoolbox.apps.folder.upscale import upscale_folder
     from srtoolbox.apps.import_config import import_config
     from srtoolbox.apps.scoring.score import test
+    from srtoolbox.apps.sweep.sweep import sweep
     from srtoolbox.config import Config
     from srtoolbox.data.prepare.convert import convert
     from srtoolbox.data.stores import open_store
@@ -47,6 +48,7 @@ _PUBLIC = {
     "open_store": "srtoolbox.data.stores",
     "read_image": "srtoolbox.image",
     "read_picture": "srtoolbox.image",
+    "sweep": "srtoolbox.apps.sweep.sweep",
     "train": "srtoolbox.engine.job.job",
     "test": "srtoolbox.apps.scoring.score",
     "upscale": "srtoolbox.inference.upscaler",
@@ -59,7 +61,7 @@ _PUBLIC = {
 __all__ = [  # noqa: RUF022 - one literal, which type checkers read
     "__version__", "Config", "Job", "Picture", "Runner", "Upscaler", "browse_data", "colour_shift", "compare_runs",
     "convert", "evaluate", "import_config", "imresize", "load_network", "open_store", "read_image", "read_picture",
-    "test", "train", "upscale", "upscale_folder", "upscale_picture", "write_image", "write_picture",
+    "sweep", "test", "train", "upscale", "upscale_folder", "upscale_picture", "write_image", "write_picture",
 ]
 # fmt: on
 

@@ -244,6 +244,20 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
             raise
 
 
+@contextlib.contextmanager
+def appended_by_others(path: Path) -> Iterator[BinaryIO]:
+    """Yield a file, made with its folder if it is not there, for what another process prints: it is added.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    with write_errors(path):
+        make_folder(path.parent)
+        file = open(path, "ab", buffering=0)  # noqa: SIM115 - closed below
+    with file:
+        yield file
+
+
 def write_fault(path: Path, error: OSError, size: int | None = None) -> str:
     """Say why `path` could not be written: of a full disk the bytes needed, free and missing."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):

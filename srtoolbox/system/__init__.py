@@ -17,8 +17,9 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 try:
     import fcntl
@@ -193,6 +194,27 @@ if hasattr(os, "register_at_fork"):
 def kill_process(pid: int) -> None:
     """End another process at once, however it is stuck. Raises OSError."""
     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows ends a process by either
+
+
+def start_apart(command: Sequence[str], output: BinaryIO) -> subprocess.Popen:
+    """Start a process that Ctrl-C in this one's terminal does not reach; all it prints goes to a file.
+
+    Raises OSError where there is no such program.
+    """
+    return subprocess.Popen(  # noqa: S603 - the user's own command
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=not IS_WINDOWS,
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) if IS_WINDOWS else 0,
+    )
+
+
+def pass_on(process: subprocess.Popen, signum: int) -> None:
+    """Send a signal to stop to such a process; on Windows, which knows no other there, Ctrl-Break."""
+    with contextlib.suppress(OSError):  # it has ended
+        process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signum) if IS_WINDOWS else signum)
 
 
 def parent_of(pid: int) -> int | None:

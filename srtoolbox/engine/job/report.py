@@ -44,6 +44,7 @@ class Ending(enum.StrEnum):
     LEARNED_LITTLE = "learned too little"
     STOPPED = "stopped"
     NOTHING_LEFT = "nothing left to do"
+    FAILED = "failed"
 
 
 def describe(run: Run) -> None:

@@ -150,6 +150,22 @@ def read_notes(work_dir: Path) -> dict[str, Any]:
     return notes if isinstance(notes, dict) else {}
 
 
+def note_ending(work_dir: Path, ending: str) -> None:
+    """Note how a run has ended that could not say so itself; until it is started again."""
+    make_folder(work_dir)
+    write_json(work_dir / "run.json", {**read_notes(work_dir), "finished": None, "ending": ending})
+
+
+def is_in_use(work_dir: Path) -> bool:
+    """True if a run is going on in a work dir; False where its file system has no locks."""
+    lock = FileLock(work_dir / "run.lock")
+    if not lock.path.exists():
+        return False
+    is_free = acquire_or_warn(lock, "who trains there is not known")
+    lock.release()
+    return not is_free
+
+
 class RunLock:
     """Keeps a work dir for one run by a lock on `run.lock`; `run.json` says for whom."""
 

@@ -1,0 +1,154 @@
+"""One training after the other, each a process of its own, to which signals to this one are passed on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from srtoolbox.apps.sweep.plan import PlannedRun, Todo
+from srtoolbox.engine.stop import EXIT_CODES
+from srtoolbox.errors import OptionError
+from srtoolbox.io.files import appended_by_others
+from srtoolbox.plots.run_log import LOG_NAME
+from srtoolbox.system import STOP_SIGNALS, pass_on, start_apart
+
+OUTPUT = "output.log"
+"""In a run's folder: all that its process prints."""
+_PAUSE = 0.5  # seconds between two looks at a run
+_TAIL = 1 << 16  # bytes at the end of a file
+_FROM_OUTSIDE = {*STOP_SIGNALS, *(getattr(signal, name) for name in ("SIGKILL", "SIGHUP") if hasattr(signal, name))}
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How trainings are started.
+
+    Args:
+        config: the config, as typed.
+        launcher: what starts `-m srtoolbox train`, as 'torchrun --nproc-per-node 2'; None: this Python.
+        device: where they run; None is the config's.
+        plugins: Python files with components.
+    """
+
+    config: str
+    launcher: str | None = None
+    device: str | None = None
+    plugins: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.launcher is not None and not self.launcher.strip():
+            raise OptionError("launcher is what starts `-m srtoolbox train`, such as 'torchrun --nproc-per-node 2'")
+
+    def command(self, run: PlannedRun, what: Todo) -> list[str]:
+        """Return the command of one training."""
+        begin = [sys.executable] if self.launcher is None else shlex.split(self.launcher, posix=os.name != "nt")
+        command = [*begin, "-m", "srtoolbox", "train", self.config, *run.overrides, "--work-dir", str(run.work_dir)]
+        command.append("--overwrite" if what is Todo.BEGIN_ANEW else "--resume")
+        command += ["--device", self.device] if self.device else []
+        return [*command, *(word for plugin in self.plugins for word in ("--plugin", plugin))]
+
+
+class Trainings:
+    """Runs processes one by one; while active, `received` is the first signal that came (0: none)."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._process: subprocess.Popen | None = None
+
+    @contextlib.contextmanager
+    def active(self) -> Iterator[None]:
+        """Pass signals on to the training at hand, instead of ending by them."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # signals go to no other
+            return
+        previous = {each: signal.signal(each, self._handle) for each in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for signum, handler in previous.items():
+                signal.signal(signum, handler)
+
+    def _handle(self, signum: int, frame: FrameType | None) -> None:
+        self.received = self.received or signum
+        if self._process is not None:
+            pass_on(self._process, signum)
+
+    def train(self, command: Sequence[str], output: Path, look: Callable[[], object]) -> int:
+        """Run a command to its end, its output appended to a file; return its exit code.
+
+        Args:
+            look: called now and then meanwhile; it may call `stop`.
+
+        Raises:
+            OptionError: there is no such program.
+        """
+        with appended_by_others(output) as file:
+            try:
+                self._process = process = start_apart(command, file)
+            except OSError as error:
+                raise OptionError(f"launcher: {command[0]}: cannot be started ({error.strerror})") from error
+        try:
+            if self.received:  # it came before the process: not passed on by its number, for two SIGINT end at once
+                self.stop()
+            while True:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return process.wait(_PAUSE)
+                look()
+        finally:
+            if process.poll() is None:  # an error here must not leave it behind
+                self.stop()
+                process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Ask the training at hand to save and end."""
+        if self._process is not None:
+            pass_on(self._process, signal.SIGTERM)
+
+
+def is_stopped(code: int) -> bool:
+    """True for the exit code of a training that was stopped or killed from outside, and did not crash."""
+    return code in EXIT_CODES.values() or -code in _FROM_OUTSIDE
+
+
+def reason_in(output: Path, start: int) -> str:
+    """Return the sentence by which a process failed, from what it printed behind the first `start` bytes."""
+    lines = [line.strip() for line in _tail(output, start).splitlines() if line.strip()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return (errors or lines or ["it printed nothing"])[-1]
+
+
+def iteration_of_log(work_dir: Path) -> int:
+    """Return the last iteration in a run's log, 0 without one."""
+    for line in reversed(_tail(work_dir / LOG_NAME).splitlines()):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            return int(json.loads(line)["iter"])
+    return 0
+
+
+def size_of(file: Path) -> int:
+    """Return the bytes of a file, 0 without one."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _tail(file: Path, start: int = 0) -> str:
+    """Return the end of a text, '' without one."""
+    try:
+        with open(file, "rb") as opened:
+            opened.seek(max(start, size_of(file) - _TAIL))
+            return opened.read().decode("utf-8", errors="replace")
+    except OSError:
+        return ""

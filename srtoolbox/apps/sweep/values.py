@@ -1,0 +1,130 @@
+"""The values of a sweep, as typed: `key=[a, b]` is one run for each value, `key=value` holds in all.
+
+Each item of a list is read as the value of an override is. So a key whose values are lists is swept
+by a list of lists, `milestones=[[100, 200], [300]]`, and `[[100, 200]]` is that list in all runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from srtoolbox.config import Config
+from srtoolbox.config.overrides import Override, parse_override
+from srtoolbox.errors import ConfigError
+
+_OPENING, _CLOSING = "([{", ")]}"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The values of one key.
+
+    Attributes:
+        key: as 'optim.generator.optimizer.lr'.
+        overrides: a text for each value, `key=value`.
+        values: what these texts say.
+        is_swept: False for a single value that was given without a list.
+    """
+
+    key: str
+    overrides: tuple[str, ...]
+    values: tuple[Any, ...]
+    is_swept: bool = True
+
+
+def read_choices(texts: Sequence[str]) -> list[Choices]:
+    """Read `key=[a, b]` and `key=value`, in the order typed.
+
+    Raises:
+        ConfigError: a text that is no override, a list without values, a value given twice, or a
+            key that is swept and given once more.
+    """
+    choices = [_read(parse_override(text)) for text in texts]
+    swept = [each.key for each in choices if each.is_swept]
+    for key in swept:
+        if sum(each.key == key for each in choices) > 1:
+            raise ConfigError(f"command line: {key} is given twice: once, with all its values, as {key}=[a,b,c]")
+    return choices
+
+
+def _read(item: Override) -> Choices:
+    key, text = ".".join(item.path), item.text.partition("=")[2].strip()
+    if key == "work_dir":
+        raise item.error("each run has a work dir of its own, below that of the sweep (--work-dir)")
+    if item.appends or not (text.startswith("[") and text.endswith("]")):
+        return Choices(key, (item.text,), (item.value,), is_swept=False)
+    overrides = tuple(f"{key}={each}" for each in split_items(item))
+    values = tuple(parse_override(each).value for each in overrides)
+    for number, value in enumerate(values):
+        if _is_among(value, values[:number]):
+            raise item.error(f"{value!r} is given twice: each value is one run")
+    return Choices(key, overrides, values)
+
+
+def _is_among(value: object, others: Sequence[object]) -> bool:
+    return any(type(value) is type(other) and value == other for other in others)
+
+
+def split_items(item: Override) -> list[str]:
+    """Return the texts of the items of a list, `[1e-3, Adam, [1, 2]]`.
+
+    Raises:
+        ConfigError: no items, an empty one, or brackets and quotes that do not match.
+    """
+    items, depth, quote = [""], 0, ""
+    text = item.text.partition("=")[2].strip()[1:-1]
+    for sign in text:
+        if quote or sign in "\"'":
+            quote = ("" if sign == quote else quote) if quote else sign
+        else:
+            depth += (sign in _OPENING) - (sign in _CLOSING)
+            if depth < 0:
+                break
+        if sign == "," and depth == 0 and not quote:
+            items.append("")
+        else:
+            items[-1] += sign
+    if depth or quote:
+        raise item.error("its brackets or quotes do not match")
+    items = [each.strip() for each in items]
+    if len(items) > 1 and not items[-1]:  # [1, 2,]
+        items.pop()
+    if items == [""]:
+        raise item.error("a list without values is no run; that every run has an empty list is [[]]")
+    if "" in items:
+        raise item.error("a value is missing between two commas")
+    return items
+
+
+def combinations(choices: Sequence[Choices]) -> list[tuple[str, ...]]:
+    """Return the overrides of each run: all combinations, the last key changing fastest."""
+    return list(product(*(each.overrides for each in choices)))
+
+
+def list_hints(config: Config, choices: Sequence[Choices]) -> list[str]:
+    """Return a sentence for each key that the config has a list at, and that is swept over its items."""
+    hints = []
+    for each in choices:
+        is_list = isinstance(_at(config, each.key), list | tuple)
+        if each.is_swept and is_list and not any(isinstance(value, list | tuple) for value in each.values):
+            items = ", ".join(text.partition("=")[2] for text in each.overrides)
+            hints.append(
+                f"command line: {each.key} is a list in the config, and [{items}] is one run for each item: "
+                f"{each.key}=[[{items}]] is this list in all runs, {each.key}=[[...],[...]] one run for each list"
+            )
+    return hints
+
+
+def _at(config: Config, path: str) -> object:
+    value: Any = config
+    for part in path.split("."):
+        if isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif hasattr(value, "keys") and part in value:
+            value = value[part]
+        else:
+            return None
+    return value
