@@ -302,6 +302,26 @@ def test_networks_of_authors_who_train_in_basicsr(made) -> None:
     assert generator.num_features == 12 and generator.squeeze_factor == 6 and "mlp_ratio" not in generator
 
 
+def test_a_model_of_authors_trains_as_those_of_basicsr_do(made) -> None:
+    imported, config = made(options({"model_type": "SwinIRModell"}))
+    check(config)
+    assert config.model.type == "Restorer" and list(lost := told(imported, Fate.LOST)) == ["model_type"]
+    assert "beyond SRModel" in lost["model_type"] and "Did you mean 'swinirmodel'?" in lost["model_type"]
+    imported, config = made(options(GAN, {"model_type": "MyGANModel"}))
+    assert config.model.type == "GANRestorer" and "beyond SRGANModel" in told(imported, Fate.LOST)["model_type"]
+    artifacts = {"train": {"artifacts_opt": {"type": "L1Loss", "loss_weight": 1.0}, "ema_decay": None}}
+    imported, config = made(options(GAN, artifacts, {"model_type": "ESRGANArtifactsDisModel"}))
+    check(config)  # which has an average for LDLLoss
+    assert imported.is_whole and config.model.losses.ldl == {"type": "LDLLoss"}
+    assert config.model.gan_loss.type == "RelativisticGANLoss" and config.hooks.ema.decay == 0.999
+
+
+def test_empty_keys_lose_nothing(made) -> None:
+    text = BASICSR.replace("pretrain_network_g: experiments/x2/net_g.pth", "pretrain_model_g: ~")
+    imported, config = made(text + "wholly_new: ~\n")
+    assert imported.is_whole and "load_from" not in config
+
+
 def test_a_file_that_only_evaluates(made) -> None:
     change = {
         "train": None,
@@ -327,7 +347,7 @@ RESTARTS = {"type": "CosineAnnealingRestartLR", "periods": [5], "restart_weights
     [
         ({"network_g": {"type": "ECBSR"}}, r"train.yml:\d+: network_g.type: the network 'ECBSR' has no counterpart"),
         ({"network_g": {"type": "EDVR"}}, "EDVR is for video"),
-        ({"model_type": "SwinIRModell"}, "Did you mean 'swinirmodel'"),
+        ({"model_type": "VideoBaseModel"}, "is for video"),
         ({"scale": None}, r"train.yml(:\d+)?: scale: the file does not say"),
         ({"scale": "four"}, r"train.yml:\d+: scale: a whole number is wanted, got 'four'"),
         ({"train": {"total_iter": None}}, "does not say how many iterations"),
@@ -336,7 +356,10 @@ RESTARTS = {"type": "CosineAnnealingRestartLR", "periods": [5], "restart_weights
         ({"network_g": {"num_in_ch": 4}}, r"network_g.num_in_ch: 4 has no counterpart here; 3, 1 have"),
         ({"datasets": {"val": {"color": "y"}}}, "its color is 'y', but network_g has three channels"),
         ({"train": {"scheduler": {"milestones": ["a"]}}}, r"train.yml:\d+: train.scheduler.milestones: a list of iter"),
-        ({"train": {"scheduler": RESTARTS}}, "a value is not of the form that BasicSR gives it"),
+        (
+            {"train": {"scheduler": RESTARTS}},
+            r"train.yml:\d+: train.scheduler.restart_weights: its value is not of the",
+        ),
         ({"network_g": {"num_feat": None, "type": "EDSR", "res_scale": "x"}}, r"res_scale: 'x' is of a kind"),
         ({"datasets": [1]}, r"datasets: a mapping of options is wanted"),
         ({"train": {"optim_g": [1]}}, "a mapping of options is wanted"),

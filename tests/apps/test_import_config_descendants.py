@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from srtoolbox.apps import import_config
 from srtoolbox.apps.import_config import NAMES, Imported
+from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects.basicsr import BASICSR
 from srtoolbox.apps.import_config.projects.neosr import NEOSR
 from srtoolbox.apps.import_config.projects.networks import NETWORKS as BY_AUTHORS
 from srtoolbox.apps.import_config.projects.redux import REDUX
 from srtoolbox.apps.import_config.record import Fate
+from srtoolbox.config import Config
 from srtoolbox.registry import LOSSES, METRICS, NETWORKS, OPTIMIZERS, parameters_of
 from tests.apps.importing import checked, told
 
@@ -216,6 +220,31 @@ def test_a_gan_of_neosr(made) -> None:
     assert "ColourLoss" not in lost and "consistency_opt" in str(told(imported, Fate.DIFFERENT))
 
 
+def test_what_a_file_of_redux_leaves_out_is_as_there(made) -> None:
+    text = REDUX_TEXT.replace("    type: pairedimagedataset\n    dataroot_gt: [datasets/hr, datasets/hr2]\n"
+                              "    dataroot_lq: [datasets/lr, datasets/lr2]\n",
+                              "    type: realesrgandataset\n    dataroot_gt: datasets/hr\n")  # fmt: skip
+    new = "  grad_clip: true\n  grad_clip_max_norm: 100.0\n  adaptive_d: false\n  ema_switch_iter: 0\n  ema_power: 10\n"
+    text = text.replace("  grad_clip: true\n", new).replace("scale: 4\n", "scale: 4\nhigh_order_degradation: true\n", 1)
+    imported, values = made(text, "a.yml")
+    steps = values["model"]["preprocess"]["steps"]
+    assert list(steps) == ["resize", "jpeg", "second_resize", "last"]  # neither blur nor noise
+    assert steps["jpeg"]["quality"] == (75.0, 95.0) and steps["resize"]["down"] == (0.4, 1.0)
+    assert list(steps["last"]["transforms"]["to_lq"]["transforms"]) == ["resize"]  # no sinc
+    assert values["optim"]["generator"]["clip"] == 100.0
+    lost = told(imported, Fate.LOST)
+    assert "lanczos" in lost["resize_mode_list"] and not any("train.ema" in key or "adaptive" in key for key in lost)
+
+
+def test_what_a_file_of_neosr_leaves_out_is_as_there(made) -> None:
+    text = NEOSR_TEXT.replace('[val]\nval_freq = 100\n', '[datasets.val]\nname = "val"\ntype = "paired"\n'
+                              "dataroot_gt = 'a'\ndataroot_lq = 'b'\n[val]\nval_freq = 100\n"
+                              '[val.metrics.psnr]\ntype = "calculate_psnr"\n')  # fmt: skip
+    _imported, values = made(text.replace('gan_type = "bce"\nloss_weight = 0.2\n', 'gan_type = "bce"\n'), "a.toml")
+    assert values["data"]["val"]["metrics"]["psnr"] == {"type": "PSNR", "crop_border": 4, "y_channel": False}
+    assert values["model"]["gan_loss"] == {"type": "GANLoss", "weight": 0.1}
+
+
 def test_what_the_tables_name_is_there() -> None:
     for project in (BASICSR, REDUX, NEOSR):
         tables = [
@@ -232,13 +261,26 @@ def test_what_the_tables_name_is_there() -> None:
                 assert name == name.lower()
 
 
+OWN = [
+    (project, name)
+    for project in (REDUX, NEOSR)
+    for name, counterpart in project.networks.items()
+    if counterpart
+    is not BY_AUTHORS.get(name)  # the authors' classes alone have defaults that some cannot be built with
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("project", [REDUX, NEOSR], ids=lambda project: project.name)
-def test_every_network_of_the_tables_comes_through(made, project: Any) -> None:
+@pytest.mark.parametrize(("project", "network"), OWN, ids=[f"{project.name}-{name}" for project, name in OWN])
+def test_every_network_of_the_tables_can_be_built(
+    project: Project, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_config, "_faults", lambda text, target: ())  # which builds it three times, with values
     text, name = (REDUX_TEXT, "a.yml") if project is REDUX else (NEOSR_TEXT, "a.toml")
     old = "superultracompact" if project is REDUX else '"compact"\nnum_feat = 8'
-    own = [name for name, counterpart in project.networks.items() if counterpart is not BY_AUTHORS.get(name)]
-    for network in own:  # the authors' classes alone have defaults that some cannot be built with
-        new = network if project is REDUX else f'"{network}"'
-        _imported, values = made(text.replace(old, new), name)
-        assert values["model"]["generator"]["type"] == project.networks[network].type
+    (tmp_path / name).write_text(text.replace(old, network if project is REDUX else f'"{network}"'), encoding="utf-8")
+    (tmp_path / "ours.py").write_text(import_config.import_config(tmp_path / name).text, encoding="utf-8")
+    generator = Config.fromfile(tmp_path / "ours.py").to_dict()["model"]["generator"]
+    assert generator["type"] == project.networks[network].type
+    with torch.device("meta"):
+        assert sum(parameter.numel() for parameter in NETWORKS.build(generator).parameters()) > 10_000

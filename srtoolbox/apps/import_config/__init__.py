@@ -94,8 +94,7 @@ def _imported(
     try:
         draft = read(FAMILY[origin.project], options) if origin.project in FAMILY else read_mm(options, used)
     except (TypeError, ValueError, AttributeError, LookupError) as error:  # a value of another form than theirs
-        last = f", read last: {record.entries[-1].key}" if record.entries else ""
-        raise ConfigError(f"{path}: a value is not of the form that {name} gives it ({error}{last})") from error
+        raise ConfigError(f"{record.reading}: its value is not of the form that {name} gives it ({error})") from error
     _comment(draft, record)
     text = draft.text(_title(path, f"{name} {origin.version}", values.get("name")))
     faults = _faults(text, target)

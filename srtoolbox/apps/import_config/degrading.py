@@ -10,7 +10,6 @@ from srtoolbox.config import Config
 from srtoolbox.config.loader import packaged_folder
 
 BASE = "_base_/degradations/real_esrgan.py"
-GT_BEFORE = 400  # pixels of GT that are degraded before the crop is cut, as published
 
 
 def is_published(steps: Mapping[str, Any]) -> bool:

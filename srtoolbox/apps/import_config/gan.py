@@ -31,14 +31,18 @@ def vgg_discriminator(result: dict[str, Any]) -> dict[str, Any]:
     return {**result, "strides": Expression(f"[1, 2] * {stages}"), "kernels": [3, 4], "fc": [100]}
 
 
-def read_gan_loss(options: Options, draft: Draft, *, is_relativistic: bool) -> None:
+def read_gan_loss(options: Options, draft: Draft, default: float = 1.0, *, is_relativistic: bool) -> None:
     """Read a GAN loss into `model.gan_loss`.
 
-    `is_relativistic`: logits are compared with the mean of the other kind, as ESRGAN does.
+    Args:
+        options: theirs.
+        draft: with the model.
+        default: its weight where the file does not say one.
+        is_relativistic: logits are compared with the mean of the other kind, as ESRGAN does.
     """
     options.take("type")
     kind = str(options.take("gan_type", "vanilla")).lower()
-    weight = options.number("loss_weight", float, 1.0)
+    weight = options.number("loss_weight", float, default)
     loss: dict[str, Any] = {"type": "GANLoss"}
     if is_relativistic and kind == "vanilla":
         loss, weight = {"type": "RelativisticGANLoss"}, weight / 2

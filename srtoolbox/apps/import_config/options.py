@@ -69,6 +69,7 @@ class Options:
     def take(self, name: str, default: Value = None) -> Value:
         """Return the value of a key, which the caller accounts for; `default` where it is empty."""
         value = self.peek(name, default)
+        self.record.reading = f"{self.place(name)}: {self.key(name)}"
         if name in self._open:
             self._open.remove(name)
             if self._values.get(name) is None:
@@ -163,7 +164,10 @@ class Options:
         self.note(Fate.LOST, name, target, text)
 
     def close(self, owner: str) -> None:
-        """Note every key that nobody asked for as lost, with the nearest name that is known."""
+        """Note every key that nobody took as lost, with the nearest name that is known; empty ones lose nothing."""
         for name in list(self._open):
+            if name not in self:
+                self.note(Fate.SAME, name, "", EMPTY)
+                continue
             hint = did_you_mean(name, self._asked - {name})
             self.lost(name, f"not known as a key of {owner}, and left out.{hint}")

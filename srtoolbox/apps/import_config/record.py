@@ -70,10 +70,14 @@ class Record:
 
     Args:
         file: the file that is imported; lines of others are told with their names.
+
+    Attributes:
+        entries: in the order in which they were made.
+        reading: the key whose value was read last, with its place.
     """
 
     def __init__(self, file: str) -> None:
-        self.file = file
+        self.file = self.reading = file
         self.entries: list[Entry] = []
 
     def add(self, fate: Fate, key: str, place: str, target: str = "", text: str = "") -> None:

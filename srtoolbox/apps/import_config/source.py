@@ -89,7 +89,7 @@ def _family(values: Mapping[str, Any], suffix: str) -> Origin:
         train = values.get("train")
         listed = isinstance(train, Mapping) and isinstance(train.get("losses"), list)
         return Origin("redux", "with `losses`" if listed else "before `losses`", f"no model_type, but {marks[0]}")
-    if model.lower() in ("realesrganmodel", "realesrnetmodel"):
+    if model.lower() in ("realesrganmodel", "realesrnetmodel", "realesrganartifactsdismodel"):
         return Origin("realesrgan", "0.2 to 0.3", f"model_type is {model}")
     train = values.get("train")
     if isinstance(train, Mapping) and ("niter" in train or "net_d_steps" in train):

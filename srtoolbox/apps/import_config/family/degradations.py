@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from srtoolbox.apps.import_config.degrading import GT_BEFORE, is_published, put_steps
+from srtoolbox.apps.import_config.degrading import is_published, put_steps
 from srtoolbox.apps.import_config.draft import Expression
 from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.options import Options
+from srtoolbox.config import ConfigDict
 from srtoolbox.data.transforms.batch.blur import PUBLISHED_KINDS
 
 STEPS = "model.preprocess.steps"
@@ -34,7 +35,8 @@ def read_degradations(job: Import, dataset: Options) -> None:
         _leave_sharpening(job)
         top.same("queue_size", "LQ is given")
         return
-    holders = [top.section("degradations"), dataset, top]
+    left_out = Options(ConfigDict(job.project.degradations), top.record)
+    holders = [top.section("degradations"), dataset, top, left_out]
     steps = {**_first(holders), **_second(job, holders)}
     put_steps(job.draft, steps)
     size = job.draft.get("data.train.dataset.gt_size") or 0
@@ -51,7 +53,7 @@ def read_degradations(job: Import, dataset: Options) -> None:
         "model.preprocess", {**preprocess, "steps": Expression("_base_.steps" if is_published(steps) else "steps")}
     )
     _read_pool(job)
-    before = holders[1].number("crop_pad_size", int, GT_BEFORE)
+    before = holders[1].number("crop_pad_size", int, job.project.gt_before)
     job.draft.set("data.train.dataset.gt_size", max(size, before // job.scale * job.scale))
     job.draft.comment("data.train.dataset.gt_size", f"LQ is made of so much of GT, then both are cut to {size}")
     holders[0].close(f"{job.project.name}'s degradations")

@@ -6,8 +6,14 @@ from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.options import Options
 
 BASE = "_base_/runtime.py"
-FOLDERS = ("root", "experiments_root", "models", "training_states", "log", "visualization", "results_root")
+FOLDERS = (
+    "root", "experiments_root", "models", "training_states", "resume_models", "log", "visualization", "results_root"
+)  # fmt: skip
 LAUNCH = "how a run is started, not what it computes (docs/distributed.md)"
+LAUNCHING = (
+    "dist_params", "launcher", "set_CUDA_VISIBLE_DEVICES", "find_unused_parameters", "dist", "is_train", "rank",
+    "world_size", "root_path", "start_iter", "switch_iter_per_epoch", "contents",
+)  # fmt: skip
 
 
 def read_general(job: Import) -> None:
@@ -20,12 +26,18 @@ def read_general(job: Import) -> None:
             options.mapped("name", "work_dir", f"'work_dirs/{name}'")
         else:
             options.same("name", "an evaluation has no folder of its own; results: --out, --report")
-    for key in ("dist_params", "launcher", "set_CUDA_VISIBLE_DEVICES", "find_unused_parameters", "dist", "is_train"):
+    for key in LAUNCHING:
         options.same(key, LAUNCH)
     for key in ("print_network", "watch", "contrib", "version"):
         options.same(key, "what is printed, not what is computed")
     options.same("tile", "images that do not fit into memory are cut by themselves (docs/large_images.md)")
-    options.same("auto_resume", "tools/train.py CONFIG --resume")
+    for key in ("auto_resume", "resume"):
+        options.same(key, "tools/train.py CONFIG --resume")
+    options.same("onnx", "tools/export.py writes ONNX (docs/export.md)")
+    for key in ("input_pixel_format", "output_pixel_format"):
+        if options.take(key, "rgb") != "rgb":
+            options.lost(key, "images are RGB in [0, 1], or the luma of a network that has colour='y'")
+        options.same(key, "images are RGB")
     _read_gpus(job)
     if job.is_training:
         _read_seed(job)
@@ -101,6 +113,11 @@ def _read_precision(job: Import) -> None:
     options.same("detect_anomaly", "a step that is not finite is left out and told (docs/reliability.md)")
 
 
+RESUMING = (
+    "ignore_resume_networks", "pretrain_network_g_ema", "pretrain_network_g_path", "ignore_resume_network"
+)  # fmt: skip
+
+
 def read_paths(job: Import) -> str | None:
     """Read `path`; returns the weights that an evaluation would load."""
     path = job.options.section("path")
@@ -123,7 +140,7 @@ def read_paths(job: Import) -> str | None:
     if path.take("resume_state") is not None:
         why = "a training state of another project cannot be gone on with; load_from takes the weights alone"
         path.lost("resume_state", f"{why}, and optimizer, schedule and iteration begin anew")
-    for name in ("ignore_resume_networks", "pretrain_network_g_ema", "ignore_resume_network"):
+    for name in RESUMING:
         path.same(name, "there is no state to resume from")
     for name in FOLDERS:
         path.same(name, "all of a run lies in its work dir")

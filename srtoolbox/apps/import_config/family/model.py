@@ -47,22 +47,28 @@ def read_network(job: Import) -> None:
 
 
 def is_adversarial(job: Import) -> str:
-    """Return 'plain', 'gan' or 'relativistic': what kind of model the file trains."""
+    """Return 'plain', 'gan' or 'relativistic': what kind of model the file trains.
+
+    Raises:
+        ConfigError: its model is for another task.
+    """
     options = job.options
     name = str(options.take("model_type", "")).lower()
     if name in job.project.other_tasks:
         raise options.fault("model_type", f"is for {job.project.other_tasks[name]}, which is not done here")
     kind = job.project.models.get(name)
-    if name and kind is None and job.project.models:
-        hint = slip_of(name, job.project.models)
-        raise options.fault("model_type", f"{options.peek('model_type')!r} has no counterpart here.{hint}")
+    is_own = bool(name) and kind is None and bool(job.project.models)
     train = options.peek("train")
     is_gan = "network_d" in options and isinstance(train, dict) and _has_gan_loss(train)
     if kind in (None, "any"):
         kind = "gan" if is_gan else "plain"
-    if name:
-        is_gan = kind != "plain" and job.is_training
-        options.mapped("model_type", "model.type", repr("GANRestorer" if is_gan else "Restorer"))
+    ours = "GANRestorer" if kind != "plain" and job.is_training else "Restorer"
+    if is_own:
+        theirs, hint = options.peek("model_type"), slip_of(name, job.project.models)
+        like = "SRGANModel" if ours == "GANRestorer" else "SRModel"
+        options.lost("model_type", f"{theirs} is not known: what it does beyond {like} is left out.{hint}", "model")
+    elif name:
+        options.mapped("model_type", "model.type", repr(ours))
     return kind
 
 
@@ -89,7 +95,7 @@ def read_model(job: Import, train: Options) -> bool:
     assert gan_loss is not None
     _read_discriminator(job)
     draft.set("model.losses", draft.values["model"].pop("losses"))  # behind both networks
-    read_gan_loss(gan_loss, draft, is_relativistic=kind == "relativistic")
+    read_gan_loss(gan_loss, draft, job.project.gan_weight, is_relativistic=kind == "relativistic")
     for name, old, target in (
         ("net_d_iters", "net_d_steps", "disc_steps"),
         ("net_d_init_iters", "net_d_init_steps", "disc_init_iters"),

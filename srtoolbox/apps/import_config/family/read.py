@@ -14,7 +14,7 @@ from srtoolbox.apps.import_config.family.model import (
     read_network,
 )
 from srtoolbox.apps.import_config.family.project import Import, Project
-from srtoolbox.apps.import_config.family.training import read_average, read_length, read_optimizers
+from srtoolbox.apps.import_config.family.training import average_for_losses, read_average, read_length, read_optimizers
 from srtoolbox.apps.import_config.options import Options
 
 LOST = {
@@ -24,12 +24,14 @@ LOST = {
     "match_lq": "colours are compared with GT, not with LQ",
     "match_lq_colors": "colours are compared with GT, not with LQ",
     "use_moa": "images are never mixed",
+    "adaptive_d": "the discriminator learns in each iteration",
 }
 BELONGING = {
     "sam": ("sam_init",),
     "eco": ("eco_init", "eco_iters", "eco_schedule", "eco_amount"),
     "wavelet_guided": ("wavelet_init",),
     "use_moa": ("moa_augs", "moa_probs", "moa_debug", "moa_debug_limit"),
+    "adaptive_d": ("adaptive_d_ema_decay", "adaptive_d_threshold"),
 }
 
 
@@ -69,6 +71,7 @@ def _read_training(job: Import) -> None:
     read_evaluation(job)
     read_logger(job)
     read_average(job, train)
+    average_for_losses(job.draft)
     for name, why in LOST.items():
         if train.take(name, False):
             train.lost(name, why)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from srtoolbox.apps.import_config.draft import Expression
+from srtoolbox.apps.import_config.draft import Draft, Expression
 from srtoolbox.apps.import_config.family.project import Import
 from srtoolbox.apps.import_config.optimizers import read_optimizer
 from srtoolbox.apps.import_config.options import Options
 from srtoolbox.apps.import_config.schedules import TARGET, entry_of, read_schedule, warmed_up
+
+STEEP = 5.0  # of `ema_power`: from here on their decay is the whole one after a few steps
 
 
 def read_length(job: Import, train: Options) -> None:
@@ -21,6 +23,7 @@ def read_length(job: Import, train: Options) -> None:
         raise holder.fault(name, "the file does not say how many iterations the run has (total_iter)")
     job.draft.set("max_iters", iterations)
     holder.mapped(name, "max_iters", f"{iterations:,}")
+    train.same("restart_scheduler", "a resumed run goes on with its own schedule")
     if "manual_seed" in train:
         job.draft.set("seed", train.number("manual_seed", int, 0))
         train.mapped("manual_seed", "seed", f"{job.draft.get('seed')}")
@@ -35,10 +38,23 @@ def read_average(job: Import, train: Options) -> None:
         train.mapped(name, "hooks.ema.decay", f"{decay}")
     else:
         train.same(name, "no average, and no EMAHook")
-    if train.take("ema_switch_iter") is not None:
+    if train.take("ema_switch_iter", 0):
         train.lost("ema_switch_iter", "the network that trains is never replaced by its average")
-    if train.take("ema_power") is not None:
+    train.same("ema_switch_iter", "the network that trains is never replaced by its average")
+    if train.take("ema_update_after_step", 0):
+        train.different("ema_update_after_step", "hooks.ema", "the average begins with the run")
+    train.same("ema_update_after_step", "the average begins with the run")
+    if train.number("ema_power", float, STEEP) < STEEP:
         train.different("ema_power", "hooks.ema", "the decay is the same from the beginning; lower it for short runs")
+    train.same("ema_power", "the decay is the same from the beginning")
+
+
+def average_for_losses(draft: Draft) -> None:
+    """Let there be an average where a loss compares with it, though theirs does without."""
+    needing = [name for name, loss in draft.get("model.losses").items() if loss["type"] == "LDLLoss"]
+    if needing and draft.get("hooks.ema") is None:
+        draft.set("hooks.ema", {"type": "EMAHook", "decay": 0.999})
+        draft.comment("hooks.ema", f"model.losses.{needing[0]} compares with the average of the weights")
 
 
 def read_optimizers(job: Import, train: Options, has_discriminator: bool) -> None:
@@ -75,11 +91,15 @@ def _optimizer(job: Import, train: Options, name: str, network: str) -> dict[str
 
 
 def _clip(job: Import, train: Options) -> dict[str, float]:
-    name = train.first("grad_clip", "use_grad_clip")
+    name, largest = train.first("grad_clip", "use_grad_clip"), "grad_clip_max_norm"
     if train.take(name, job.project.clips):
-        train.mapped(name, "optim.generator.clip", "1.0, the largest norm of the gradients")
-        return {"clip": 1.0}
+        norm = train.number(largest, float, 1.0)
+        train.mapped(name, "optim.generator.clip", f"{norm:g}, the largest norm of the gradients")
+        if largest in train:
+            train.mapped(largest, "optim.generator.clip", f"{norm:g}")
+        return {"clip": norm}
     train.same(name, "no clipping")
+    train.same(largest, "no clipping")
     return {}
 
 

@@ -17,7 +17,7 @@ def root(value: Value) -> float:
 
 VGG = Counterpart(
     "VGGDiscriminator",
-    names={**CHANNELS, "num_feat": "width", "input_size": "input_size"},
+    names={**CHANNELS, "num_feat": ("width", int), "input_size": ("input_size", int)},
     defaults={"input_size": 128, "num_feat": 64},
 )
 UNET = Counterpart(
@@ -122,6 +122,9 @@ BASICSR = Project(
         "srganmodel": "gan",
         "realesrganmodel": "gan",
         "esrganmodel": "relativistic",
+        "srganartifactsdismodel": "gan",
+        "realesrganartifactsdismodel": "gan",
+        "esrganartifactsdismodel": "relativistic",
     },
     other_tasks=OTHER_TASKS,
 )

@@ -100,7 +100,13 @@ HUBER = Counterpart(
     },
     standing_in="has no counterpart; L1Loss stands in its place",
 )
-LDL = Counterpart("LDLLoss", names=WEIGHT, fixed={"reduction": MEAN}, unused={"criterion": "l1, as in its paper"})
+LDL = Counterpart(
+    "LDLLoss",
+    names=WEIGHT,
+    fixed={"reduction": MEAN},
+    unused={"criterion": "l1, as in its paper", "ksize": "windows of 7 x 7 pixels"},
+    different="as in its paper, where the average of the weights says which pixels count; theirs does without",
+)
 LOSSES = {
     **BASICSR,
     "l1_loss": BASICSR["l1loss"],

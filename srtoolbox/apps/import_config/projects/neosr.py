@@ -76,15 +76,18 @@ OWN_OPTIMIZERS = {
         ),
     ),
 }
+CROPPED = ("calculate_psnr", "calculate_ssim")
 NEOSR = Project(
     name="neosr",
     networks=NETWORKS,
     discriminators=DISCRIMINATORS,
     losses=LOSSES,
-    metrics=ALL_METRICS,
+    metrics={**ALL_METRICS, **{name: ALL_METRICS[name].but(crop_border=4) for name in CROPPED}},
     optimizers={**OPTIMIZERS, **OWN_OPTIMIZERS},
     datasets={"paired": "paired", "single": "single", "otf": "degraded"},
     models={"image": "any", "otf": "any", "default": "any"},
     flips=True,
     clips=True,
+    gan_weight=0.1,
+    gt_before=512,
 )

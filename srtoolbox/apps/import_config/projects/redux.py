@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from srtoolbox.apps.import_config.counterpart import COLOURS, Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects import networks as nets
@@ -81,6 +83,16 @@ SCHEDULE_FREE = Counterpart(
     names={name: name for name in ("lr", "betas", "weight_decay", "eps", "warmup_steps", "r", "weight_lr_power")},
     unused={"foreach": "torch chooses the fastest form by itself", "fused": "torch chooses the fastest form by itself"},
 )
+MODES = ["bilinear", "bicubic", "nearest-exact", "lanczos"]
+DEGRADATIONS: dict[str, Any] = {
+    "blur_prob": 0.0, "resize_mode_list": MODES, "resize_range": (0.4, 1.5), "gaussian_noise_prob": 0.0,
+    "noise_range": (0, 0), "poisson_scale_range": (0, 0), "gray_noise_prob": 0.0, "jpeg_range": (75, 95),
+    "kernel_range": (5, 17), "sinc_prob": 0.0, "blur_sigma": (0.2, 2),
+    "blur_prob2": 0.0, "resize_mode_list2": MODES, "resize_range2": (0.6, 1.2), "gaussian_noise_prob2": 0.0,
+    "noise_range2": (0, 0), "poisson_scale_range2": (0, 0), "gray_noise_prob2": 0.0, "jpeg_range2": (75, 95),
+    "kernel_range2": (5, 17), "sinc_prob2": 0.0, "blur_sigma2": (0.2, 1),
+    "resize_mode_list3": MODES, "final_sinc_prob": 0.0, "final_kernel_range": (5, 17),
+}  # fmt: skip
 REDUX = Project(
     name="traiNNer-redux",
     networks=NETWORKS,
@@ -105,4 +117,5 @@ REDUX = Project(
     other_tasks=dict.fromkeys(("pairedvideodataset", "tscunet", "tscunet_v2"), VIDEO),
     flips=True,
     pool=120,
+    degradations=DEGRADATIONS,
 )
