@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from srtoolbox.data.loading.packed import Packed, pack
+from srtoolbox.data.loading.loader import Packed, pack
 
 BATCH: dict[str, Any] = {
     "lq": torch.arange(2 * 3 * 5 * 3, dtype=torch.uint8).view(2, 3, 5, 3),  # its end is no multiple of 8

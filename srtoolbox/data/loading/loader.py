@@ -7,15 +7,16 @@ degraded on the CPU. Either way a batch depends on its draws alone.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from multiprocessing.util import Finalize
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -24,7 +25,6 @@ from torch.utils.data import DataLoader, Dataset
 from srtoolbox.compat.pytorch import WorkerBatches
 from srtoolbox.data.datasets.base import Batch, SRDataset, collate
 from srtoolbox.data.loading.draws import Draw, EndlessSampler
-from srtoolbox.data.loading.packed import Packed, pack
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
@@ -34,6 +34,7 @@ from srtoolbox.system import STOP_SIGNALS, garbage_left_alone
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
 PREFETCH = 2  # batches each worker process makes ahead
 PATIENCE = 1.0  # seconds to wait for a batch after a signal, and for workers when the loader closes
+_STEP = 64  # bytes: each tensor of a batch in one piece of memory begins at a multiple
 CLOSED = "the loader is closed: it gives no more batches"
 _ADVICE = "Set workers=0 (with a raw LMDB the fastest anyway), or give the container more shared memory (--shm-size)."
 
@@ -158,6 +159,47 @@ def _leave_signals_to_the_run(_: int) -> None:
 
 def _unchanged(batch: object) -> object:
     return batch
+
+
+class _Part(NamedTuple):
+    """The place of a tensor in the memory of a `Packed`."""
+
+    start: int
+    dtype: torch.dtype
+    shape: tuple[int, ...]
+
+    def of(self, memory: Tensor) -> Tensor:
+        size = math.prod(self.shape) * self.dtype.itemsize
+        return memory[self.start : self.start + size].view(self.dtype).view(self.shape)
+
+
+class Packed(NamedTuple):
+    """A batch on its way from a worker process: one tensor for all, and what is none as it is.
+
+    PyTorch hands over each tensor by a file of its own, for which both processes open a connection:
+    that takes longer than to make a batch of crops from a raw LMDB.
+    """
+
+    memory: Tensor
+    entries: Mapping[str, Any]
+
+    def unpack(self) -> Batch:
+        """Return the batch; its tensors share the memory."""
+        return {name: v.of(self.memory) if isinstance(v, _Part) else v for name, v in self.entries.items()}
+
+
+def pack(batch: Batch) -> Packed:
+    """Copy the tensors of a batch into one piece of memory."""
+    entries, end = dict[str, Any](batch), 0
+    for name, value in batch.items():
+        if isinstance(value, Tensor) and value.numel() and value.layout == torch.strided and value.is_cpu:
+            entries[name] = _Part(end, value.dtype, tuple(value.shape))
+            end += -(-value.nbytes // _STEP) * _STEP
+    memory = torch.empty(end, dtype=torch.uint8)
+    for name, part in entries.items():
+        if isinstance(part, _Part):
+            part.of(memory).copy_(batch[name])
+    return Packed(memory, entries)
 
 
 class _Guarded(Dataset[Any]):
