@@ -30,10 +30,22 @@ from srtoolbox.inference.restore import (
 )
 from srtoolbox.inference.tiling.coarse_maps import ENLARGING, CoarseMap, Place, enlarge, whole_maps
 from srtoolbox.inference.tiling.grid import Tile, TileGrid
-from srtoolbox.inference.tiling.moments import Average, TileMoments, change_of, moments_of, values_of
 from srtoolbox.inference.tiling.planner import tile_multiple
 from srtoolbox.inference.tiling.source import Source
-from srtoolbox.inference.tiling.sums import LENGTHS, NO_SUMS, NORMALISED, Compute, ImageSums, Summing, Values
+from srtoolbox.inference.tiling.sums import (
+    LENGTHS,
+    NO_SUMS,
+    NORMALISED,
+    Average,
+    Compute,
+    ImageSums,
+    Summing,
+    TileMoments,
+    Values,
+    change_of,
+    moments_of,
+    values_of,
+)
 from srtoolbox.logger import LOGGER
 
 MANY = 8  # sums, from which on a second round is worth its time
