@@ -15,7 +15,7 @@ import torch
 
 from srtoolbox.devices import tell_once
 from srtoolbox.errors import SrtoolboxError
-from srtoolbox.metrics.blind import BlindMetric
+from srtoolbox.metrics.learned import BlindMetric
 from srtoolbox.registry import METRICS
 
 NAMES = {"BRISQUE": "brisque", "MUSIQ": "musiq", "MANIQA": "maniqa", "CLIPIQA": "clipiqa", "TOPIQ": "topiq_nr"}
