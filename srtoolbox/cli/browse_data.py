@@ -42,7 +42,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
     parser = build_parser()
     args = parser.parse(argv)
-    from srtoolbox.apps.browse import browse_data
+    from srtoolbox.apps.browse.browse import browse_data
 
     with parser.option_errors():
         browsed = browse_data(

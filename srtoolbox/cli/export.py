@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from srtoolbox.cli.options import CommandParser, add_plugin, add_weights_options
 
 if TYPE_CHECKING:
-    from srtoolbox.apps.export import ExportedFile
+    from srtoolbox.apps.export.writer import ExportedFile
 
 SUMMARY = "write a network as ONNX or torch.export"
 EXAMPLE = """examples:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     add_plugin(parser)
     args = parser.parse(argv)
     _check_names(parser, args)
-    from srtoolbox.apps.export import export_files
+    from srtoolbox.apps.export.writer import export_files
 
     source = args.checkpoint
     network = replace(parser.take_network(args), weights="raw" if args.raw else "ema")

@@ -3,8 +3,3 @@
 `ReportWriter` takes images while they are made, and the folder gets its place when all is scored:
 `contents` are facts, `crops` chooses what is shown, `page` renders, `assets` runs in the browser.
 """
-
-from srtoolbox.apps.report.contents import NetworkEntry, RunFacts, protocol_of
-from srtoolbox.apps.report.writer import DEFAULT_IMAGES, ReportWriter
-
-__all__ = ["DEFAULT_IMAGES", "NetworkEntry", "ReportWriter", "RunFacts", "protocol_of"]

@@ -10,10 +10,9 @@ from typing import Any
 from rich.console import Console
 
 from srtoolbox import dist
-from srtoolbox.apps.report import ReportWriter
 from srtoolbox.apps.report.contents import RunFacts
 from srtoolbox.apps.report.crops import choose_images
-from srtoolbox.apps.report.writer import decisive_metric
+from srtoolbox.apps.report.writer import ReportWriter, decisive_metric
 from srtoolbox.apps.scoring.tables import Results
 from srtoolbox.engine.evaluate import EvaluatedImage
 from srtoolbox.errors import OptionError
