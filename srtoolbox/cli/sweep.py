@@ -14,7 +14,8 @@ SUMMARY = "train a config with many values, and compare the runs"
 EXAMPLE = """examples:
   python tools/sweep.py CONFIG "optim.generator.optimizer.lr=[1e-3,3e-4]" "data.train.batch_size=[8,16]"
   python tools/sweep.py CONFIG "optim.generator.milestones=[[100,200],[300]]"  (values that are lists)
-  python tools/sweep.py CONFIG "seed=[0,1,2]" --shard 2/3     (the second of three calls that share the runs)"""
+  python tools/sweep.py CONFIG "seed=[0,1,2]" --shard 2/3     (the second of three calls that share the runs)
+  python tools/sweep.py CONFIG "seed=[0,1,2]" --stop-worse set5/psnr=25@1000  (end those below 25 dB by then)"""
 
 
 def build_parser() -> CommandParser:
@@ -25,6 +26,8 @@ def build_parser() -> CommandParser:
     parser.add_overrides("key=[a,b,...]: a run for each value; key=value: an entry to change in all runs")
     add("--work-dir", help="the folder of all runs (default: work_dirs/<config name>_sweep)")
     add("--shard", metavar="I/N", help="train the I-th of N shares, from 1 to N; all may use one folder")
+    rule = "end runs whose score is worse than VALUE at an evaluation from that iteration on, as set5/psnr=25@1000"
+    add("--stop-worse", action="append", default=[], metavar="KEY=VALUE@ITER", help=rule)
     add("--retry", action="store_true", help="try again what failed, from its newest checkpoint, or diverged, anew")
     add("--dry-run", action="store_true", help="print names and commands, train nothing")
     launcher = "what starts -m srtoolbox train, as 'torchrun --nproc-per-node 2' (default: this Python)"

@@ -163,6 +163,10 @@ def test_what_cannot_be_is_refused(texts: list[str], message: str, start: Callab
         ({"launcher": " "}, "launcher is what starts"),
         ({"launcher": "no-such-program"}, "launcher: no-such-program: cannot be started"),
         ({"plugins": ["nothing.py"]}, "nothing.py"),
+        ({"stop_worse": ["photos/psnr"]}, "stop-worse is SET/METRIC=VALUE@ITERATION, .* got 'photos/psnr'"),
+        ({"stop_worse": ["photos/psnr=nan@3"]}, "stop-worse is"),
+        ({"stop_worse": ["photos/psnr=low@3"]}, "stop-worse is"),
+        ({"stop_worse": ["photos/nothing=3"]}, "score='photos/nothing' is no score of data.val; there are photos/psnr"),
     ],
 )
 def test_impossible_options_are_refused(options: dict, message: str, start: Callable) -> None:
@@ -237,6 +241,15 @@ def test_a_signal_is_passed_on_once_and_waited_for(seed: int, code: int, start: 
     assert (tmp_path / f"sweep/seed={seed}/heard").read_text() == "1" and not (tmp_path / "sweep/seed=0").exists()
     result, _ = start([f"seed=[{seed},0]"])
     assert not result.unfinished and len(result.runs) == 2
+
+
+def test_rules_to_give_up_are_hooks(start: Callable) -> None:
+    result, _ = start(["seed=[0]"], stop_worse=["photos/psnr=25@10", "photos/mae=9.5"])
+    (words,) = calls(result.folder / "seed=0")
+    assert words[5:7] == [
+        "hooks.stop_worse_1=dict(type='StopWorseHook', score='photos/psnr', than=25.0, after=10)",
+        "hooks.stop_worse_2=dict(type='StopWorseHook', score='photos/mae', than=9.5, after=0)",
+    ]
 
 
 def test_shards_share_the_runs(start: Callable, tmp_path: Path) -> None:

@@ -84,9 +84,10 @@ def test_stopped_killed_and_crashed_runs_go_on_to_the_bit(folder: Path) -> None:
 
 
 def test_what_diverges_is_said_and_the_others_go_on(folder: Path) -> None:
-    result = sweep(folder, "optim.generator.optimizer.lr=[1e4,1e-2]", "--csv", "runs.csv", "-o", "runs.html")
+    texts = ("optim.generator.optimizer.lr=[1e4,1e-2]", "hooks.logger.interval=1")
+    result = sweep(folder, *texts, "--csv", "runs.csv", "-o", "runs.html")
     assert "lr=10000.0: diverged at iteration 20" in result.stdout and "lr=0.01: learned" in result.stdout
     assert next(iter(states(folder))) == "lr=0.01" and states(folder)["lr=10000.0"].state == "diverged"
     assert result.returncode == 0 and (folder / "runs.csv").exists() and (folder / "runs.html").exists()
-    again = sweep(folder, "optim.generator.optimizer.lr=[1e4,1e-2]")
+    again = sweep(folder, *texts)
     assert "lr=10000.0: left alone: diverged at iteration 20" in again.stdout

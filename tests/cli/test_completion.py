@@ -20,7 +20,9 @@ pytest.importorskip("argcomplete")
 ROOT = Path(__file__).parents[2]
 FREE = set(
     re.split(
-        " ", "A A,B FIRST:LAST:STEP FORMAT H HxW I/N KEY KIND N NAME PX Q S SHARE SIZE TEXT W X,Y,W,H auto|PX|0 '{}x4'"
+        " ",
+        "A A,B FIRST:LAST:STEP FORMAT H HxW I/N KEY KEY=VALUE@ITER KIND N NAME PX Q S SHARE SIZE TEXT W X,Y,W,H "
+        "auto|PX|0 '{}x4'",
     )
 )
 """Values that are numbers, lists of names and the like, by their names in the help: Tab offers nothing."""

@@ -35,7 +35,7 @@ class ComparedRun:
         iteration: the last one in its log.
         max_iters: how many it was to have; None where nobody knows.
         seconds: of its iterations, without saves and evaluations.
-        state: 'finished', 'diverged', 'unfinished', 'halted', 'damaged' ...
+        state: 'finished', 'diverged', 'given up', 'unfinished', 'halted', 'damaged' ...
         fault: the sentence of what cannot be read; '' where all can.
     """
 

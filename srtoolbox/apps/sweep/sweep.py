@@ -17,7 +17,7 @@ from rich.console import Console
 from srtoolbox.apps.comparison import ComparedRun, compare_runs
 from srtoolbox.apps.sweep.plan import PlannedRun, Todo, check_score, plan_runs, todo
 from srtoolbox.apps.sweep.training import OUTPUT, Launch, Trainings, is_stopped, iteration_of_log, reason_in, size_of
-from srtoolbox.apps.sweep.values import Choices, read_choices
+from srtoolbox.apps.sweep.values import Choices, read_choices, stop_rules
 from srtoolbox.engine.hooks.logger import clock
 from srtoolbox.engine.job.report import Ending
 from srtoolbox.engine.job.workdir import is_in_use, is_used, note_ending, read_notes
@@ -56,6 +56,7 @@ def sweep(
     csv: str | os.PathLike[str] | None = None,
     page: str | os.PathLike[str] | None = None,
     shard: str | tuple[int, int] | None = None,
+    stop_worse: Sequence[str] = (),
     retry: bool = False,
     dry_run: bool = False,
     launcher: str | None = None,
@@ -77,6 +78,8 @@ def sweep(
         csv, page: files for the comparison, see `compare_runs`.
         shard: (3, 8) or '3/8' trains every eighth run, from the third one on; others may train the
             rest in the same folder at the same time.
+        stop_worse: end runs early by their scores: 'set5/psnr=25@1000' ends one that is worse than 25
+            (of a metric that is to be low: higher) at an evaluation from iteration 1000 on.
         retry: try again what failed (from its newest checkpoint) or diverged (anew).
         dry_run: print names and commands, and train nothing.
         launcher: what starts `-m srtoolbox train ...`, such as 'torchrun --nproc-per-node 2';
@@ -91,7 +94,7 @@ def sweep(
         RunError: the folder of a run holds one with another config.
         Interrupted: a signal came; the run at hand has saved its state.
     """
-    choices = read_choices(overrides)
+    choices = read_choices([*overrides, *stop_rules(stop_worse)])
     if not any(each.is_swept for each in choices):
         example = "optim.generator.optimizer.lr=[1e-3,1e-4] is two runs; `train` does a single one"
         raise ConfigError(f"command line: nothing is swept: give some key its values as a list: {example}")

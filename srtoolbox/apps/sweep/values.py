@@ -6,6 +6,8 @@ by a list of lists, `milestones=[[100, 200], [300]]`, and `[[100, 200]]` is that
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,9 +15,10 @@ from typing import Any
 
 from srtoolbox.config import Config
 from srtoolbox.config.overrides import Override, parse_override
-from srtoolbox.errors import ConfigError
+from srtoolbox.errors import ConfigError, OptionError
 
 _OPENING, _CLOSING = "([{", ")]}"
+_RULE = re.compile(r"(?P<score>[^=@]+/[^=@]+)=(?P<than>[^=@]+)(@(?P<after>[0-9]+))?")
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,27 @@ def split_items(item: Override) -> list[str]:
     if "" in items:
         raise item.error("a value is missing between two commas")
     return items
+
+
+def stop_rules(texts: Sequence[str]) -> list[str]:
+    """Return the overrides that add a hook for each rule, 'set5/psnr=25@1000' (from iteration 1000 on).
+
+    Raises:
+        OptionError: a text that is no rule.
+    """
+    overrides = []
+    for number, text in enumerate(texts, start=1):
+        match = _RULE.fullmatch(text)
+        try:
+            than = float(match["than"]) if match else math.nan
+        except ValueError:
+            than = math.nan
+        if match is None or not math.isfinite(than):
+            form = "SET/METRIC=VALUE@ITERATION, such as set5/psnr=25@1000: worse than 25 from iteration 1000 on"
+            raise OptionError(f"stop-worse is {form}; got {text!r}")
+        arguments = f"score={match['score']!r}, than={than}, after={int(match['after'] or 0)}"
+        overrides.append(f"hooks.stop_worse_{number}=dict(type='StopWorseHook', {arguments})")
+    return overrides
 
 
 def combinations(choices: Sequence[Choices]) -> list[tuple[str, ...]]:

@@ -40,7 +40,7 @@ class TrainResult:
 
     Attributes:
         work_dir: the run's folder.
-        ending: 'finished', 'diverged', 'learned too little', 'stopped' or 'nothing left to do'.
+        ending: 'finished', 'diverged', 'learned too little', 'given up', 'stopped' or 'nothing left to do'.
         iteration: the last one that was trained.
         scores: means of the last evaluation, `{'set5/psnr': 32.6}`, from the log (`LoggerHook`).
         best: the checkpoint of the best network by the first score that bests are kept by.

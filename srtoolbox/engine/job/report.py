@@ -42,6 +42,7 @@ class Ending(enum.StrEnum):
     FINISHED = "finished"
     DIVERGED = "diverged"
     LEARNED_LITTLE = "learned too little"
+    GIVEN_UP = "given up"
     STOPPED = "stopped"
     NOTHING_LEFT = "nothing left to do"
     FAILED = "failed"
@@ -134,6 +135,8 @@ def report_outcome(run: Run) -> Ending:
     except DataError:  # no logger, or nothing to log
         log = RunLog("", {}, {}, {})
     ending, failure = _failure(run, log)
+    if ending is not Ending.DIVERGED and any(getattr(hook, "has_given_up", False) for hook in run.hooks.values()):
+        ending, failure = Ending.GIVEN_UP, None  # the hook has said why
     for sentence in (_never_scored(run, log), _nothing_better(run, log), failure):
         if sentence:
             LOGGER.warning("%s", sentence)
