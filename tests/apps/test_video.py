@@ -32,7 +32,7 @@ from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.io.threads import AHEAD
 from srtoolbox.registry import NETWORKS
-from tests.apps.clips import frames_of, make_clip, packets_of
+from tests.apps.clips import TIME_BASE, frames_of, make_clip, packets_of
 
 av = pytest.importorskip("av", reason="needs the extra 'video'")
 LOSSLESS = Encoding("ffv1", None)
@@ -267,7 +267,7 @@ def tags_of(clip: Path) -> dict[str, str]:
 def test_a_result_says_where_it_comes_from(tmp_path: Path, espcn: str, suffix: str, tag: str) -> None:
     encoding = Encoding("libvpx-vp9", 40) if suffix == ".webm" else Encoding()
     clip, outs = (
-        make_clip(tmp_path / "in.mp4", number=9 if suffix == ".webm" else 2, audio=None),
+        make_clip(tmp_path / "in.mp4", number=2, audio=None),
         [tmp_path / f"{n}{suffix}" for n in range(3)],
     )
     upscale_video(espcn, clip, outs[0], encoding=encoding, device="cpu")
@@ -279,6 +279,15 @@ def test_a_result_says_where_it_comes_from(tmp_path: Path, espcn: str, suffix: s
     assert [each["scale"] for each in read_steps(outs[1])] == [3, 3] and tags_of(outs[1]).items() >= own.items()
     upscale_video(espcn, again, outs[2], encoding=encoding, device="cpu", provenance=False)
     assert b"ESPCN" not in outs[2].read_bytes() and tags_of(outs[2]).items() >= own.items()
+
+
+def test_libvpx_takes_any_rate(tmp_path: Path) -> None:
+    times = [number * TIME_BASE.denominator // 120 for number in range(6)]
+    clip = make_clip(tmp_path / "in.mp4", pts=times, audio=None, size=(16, 16))
+    network = NETWORKS.build({"type": "Bicubic", "scale": 2})
+    upscale_video(network, clip, tmp_path / "out.webm", encoding=Encoding("libvpx", 40))
+    found = [1000 * time for time, _ in frames_of(tmp_path / "out.webm")]
+    assert found == [round(1000 * time) for time, _ in frames_of(clip)]
 
 
 def test_a_mov_has_one_comment(tmp_path: Path, espcn: str, caplog: pytest.LogCaptureFixture) -> None:

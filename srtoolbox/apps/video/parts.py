@@ -196,6 +196,8 @@ class Parts:
 
 def _stream(container: OutputContainer, encodable: Encodable, encoding: Encoding, rate: Fraction) -> VideoStream:
     width, height = encodable.size
+    if encoding.codec.startswith("libvpx"):  # its frames last as the rate says, and may not last 0 ticks
+        rate = min(rate, Fraction(1000, _TICK))
     stream = cast("VideoStream", container.add_stream(encoding.codec, rate=rate, options=encoding.options()))
     stream.width, stream.height, stream.pix_fmt = width, height, encodable.format
     context, colour = stream.codec_context, encodable.colour
