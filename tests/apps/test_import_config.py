@@ -386,7 +386,10 @@ def test_hostile_and_foreign_files(tmp_path: Path) -> None:
     assert "not valid TOML" in refusal("cut.toml", "name = 'x")
     assert "imports are refused" in refusal("code.py", "import os\nmodel = dict(type='BasicRestorer')\n")
     assert "no options of BasicSR" in refusal("other.yml", "services: {web: {image: nginx}}")
-    assert "before 2020" in refusal("old.yml", "network_G: {which_model_G: RRDBNet}")
+    old = refusal("old.yml", "network_G: {which_model_G: RRDBNet}")
+    assert "before 2020" in old and "write its values with the names from 2020 on (network_g," in old
+    assert "JSON (of KAIR" in refusal("kair.json", '{"task": "x", // comment\n "netG": {"net_type": "swinir"}}')
+    assert "name those files in `_base_ = [...]`" in refusal("new.py", "with read_base():\n    from .a import *\n")
     assert "an option file is a .yml" in refusal("text.txt", "hello")
     with pytest.raises(ConfigError, match="there is no such file"):
         import_config(tmp_path / "missing.yml")

@@ -227,6 +227,7 @@ def test_what_a_file_of_redux_leaves_out_is_as_there(made) -> None:
     new = "  grad_clip: true\n  grad_clip_max_norm: 100.0\n  adaptive_d: false\n  ema_switch_iter: 0\n  ema_power: 10\n"
     text = text.replace("  grad_clip: true\n", new).replace("scale: 4\n", "scale: 4\nhigh_order_degradation: true\n", 1)
     imported, values = made(text, "a.yml")
+    assert values["model"]["losses"]["ms_ssim"]["scales"] == 4  # of the crops of 128, not of what is cut first
     steps = values["model"]["preprocess"]["steps"]
     assert list(steps) == ["resize", "jpeg", "second_resize", "last"]  # neither blur nor noise
     assert steps["jpeg"]["quality"] == (75.0, 95.0) and steps["resize"]["down"] == (0.4, 1.0)
@@ -257,7 +258,7 @@ def test_what_the_tables_name_is_there() -> None:
                 names = {ours if isinstance(ours, str) else ours[0] for ours in counterpart.names.values()}
                 names |= {*counterpart.always} | {near.name for near in counterpart.near.values()}
                 assert names <= known, (project.name, name, names - known)
-                assert {*counterpart.defaults} <= {*counterpart.names}, (project.name, name)
+                assert {*counterpart.defaults} <= {*counterpart.names, *counterpart.fixed}, (project.name, name)
                 assert name == name.lower()
 
 

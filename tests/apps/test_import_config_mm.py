@@ -173,6 +173,12 @@ def test_a_network_of_mmediting(made) -> None:
     assert values["data"]["val"]["metrics"] == {"psnr": {"type": "PSNR", "crop_border": 4}}
 
 
+def test_a_perceptual_loss_that_says_little_is_as_there(made) -> None:
+    imported, values = made(MMAGIC.replace("style_weight=0,\n        norm_img=False)", ")"))
+    assert values["model"]["losses"]["perceptual"]["style_weight"] == 1.0
+    assert "[-1, 1]" in told(imported, Fate.LOST)["model.perceptual_loss.norm_img"]
+
+
 def test_networks_of_the_same_size(made) -> None:
     noise = (
         "dict(type='RandomNoise', params=dict(noise_type=['gaussian'], noise_prob=[1], gaussian_sigma=[15, 15]), "

@@ -90,14 +90,31 @@ def translate(
         options.mapped(name, f"{target}.type", repr(counterpart.type))
     for argument, default in counterpart.defaults.items():
         if argument not in options:
-            ours, value = _ours(options, counterpart.names[argument], argument, default)
-            if own.get(ours, inspect.Parameter.empty) != value:
-                result[ours] = value
+            _left_out(options, argument, default, counterpart, own, result)
     for argument in options:
         if argument != name:
             _argument(options, argument, counterpart, own, result, target)
     options.close(f"{owner} {theirs}".strip())
     return result
+
+
+def _left_out(
+    options: Options,
+    argument: str,
+    default: Value,
+    counterpart: Counterpart,
+    own: Mapping[str, Any],
+    result: dict[str, Any],
+) -> None:
+    """Put what theirs has for an argument that the file leaves out into `result`, if ours has another value."""
+    if argument in counterpart.fixed:
+        value, meaning = counterpart.fixed[argument]
+        if default != value:
+            options.lost(argument, f"{default!r} where the file leaves it out: {meaning}")
+        return
+    ours, value = _ours(options, counterpart.names[argument], argument, default)
+    if own.get(ours, inspect.Parameter.empty) != value:
+        result[ours] = value
 
 
 def _argument(

@@ -14,6 +14,11 @@ SUFFIXES = (".yml", ".yaml", ".toml", ".py")
 REDUX_NAMES = ("high_order_degradation", "use_channels_last", "amp_bf16", "fast_matmul", "use_compile")
 KNOWN = "BasicSR, Real-ESRGAN, traiNNer-redux, neosr, MMEditing and MMagic"
 
+START = (
+    "write its values with the names from 2020 on (network_g, datasets, train.optim_g), "
+    "or into one of the configs of this toolbox"
+)
+
 
 class OtherFileError(ConfigError):
     """A file that can be read and is none of these projects'."""
@@ -41,10 +46,17 @@ def open_source(path: str | os.PathLike[str]) -> tuple[ConfigDict, frozenset[str
     Raises:
         ConfigError: it is none of YAML, TOML or a Python config, cannot be read, or is refused.
     """
-    if Path(path).suffix.lower() not in SUFFIXES:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
+        raise ConfigError(f"{path}: JSON (of KAIR, or BasicSR before 2020) is not imported: {START}")
+    if suffix not in SUFFIXES:
         raise ConfigError(f"{path}: an option file is a .yml, .yaml or .toml, or a .py of {KNOWN.rpartition(', ')[2]}")
     if not Path(path).is_file():
         raise ConfigError(f"{path}: there is no such file")
+    if suffix == ".py" and "read_base()" in Path(path).read_text(encoding="utf-8", errors="replace"):
+        raise ConfigError(
+            f"{path}: `with read_base()` imports code: name those files in `_base_ = [...]`, and classes in quotes"
+        )
     values = ConfigDict()
     config = Config.fromfile(path)
     for key in config:
@@ -67,9 +79,7 @@ def recognise(values: Mapping[str, Any], path: str | os.PathLike[str]) -> Origin
     if "network_g" in values or ("datasets" in values and "model" not in values):
         return _family(values, Path(path).suffix.lower())
     if "network_G" in values or "which_model_G" in values:
-        raise ConfigError(
-            f"{path}: options of BasicSR before 2020 (network_G, which_model_G); those from 2020 on are imported"
-        )
+        raise ConfigError(f"{path}: names of BasicSR before 2020 (network_G, which_model_G) are not imported: {START}")
     raise OtherFileError(
         f"{path}: these are no options of {KNOWN}: neither `network_g` nor `model` with a generator is there"
     )

@@ -212,7 +212,7 @@ def _read_discriminator(job: Import) -> None:
 
 def fit_structure(job: Import) -> None:
     """Let MS-SSIM have as many scales as fit into the crops."""
-    size = job.draft.get("data.train.dataset.gt_size") or 0
+    size = job.draft.get("model.preprocess.gt_size") or job.draft.get("data.train.dataset.gt_size") or 0
     losses = job.draft.get("model.losses") or {}
     for name, loss in losses.items():
         if loss["type"] == "MSSSIMLoss" and 0 < size < WHOLE_STRUCTURE:

@@ -92,6 +92,7 @@ LOSSES = {
             "style_weight": "style_weight",
             "criterion": "criterion",
         },
+        defaults={"style_weight": 1.0, "norm_img": True},
         fixed={"norm_img": (False, "images are in [0, 1], not brought there from [-1, 1]")},
         unused={"pretrained": "torchvision's weights of ImageNet"},
     ),
