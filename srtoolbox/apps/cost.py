@@ -94,7 +94,10 @@ def measure(network: nn.Module, shape: Sequence[int], device: torch.device, runs
 
 @torch.no_grad()
 def count_flops(network: nn.Module, x: Tensor) -> tuple[int, tuple[int, ...]]:
-    """Return the FLOPs of one pass and the size of its result; on the meta device nothing is computed."""
+    """Return the FLOPs of one pass and the size of its result.
+
+    On the meta device nothing is computed.
+    """
     with FlopCounterMode(display=False, custom_mapping={attention_on_cpu: _attention_flops}) as counter:
         output = network(x)
     return counter.get_total_flops(), tuple(output.shape)

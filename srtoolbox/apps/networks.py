@@ -160,8 +160,9 @@ def load_all(
 ) -> Iterator[tuple[str, nn.Module]]:
     """Yield name and network of each checkpoint, or the config's network if it has no weights.
 
-    With `baseline`, bicubic comes first, see `baseline_of`. Other projects' weights are tried first, unless `trial` is
-    False. ONNX files run on the device that is `named`, or on the best that their runtime has.
+    With `baseline`, bicubic comes first, see `baseline_of`. Other projects' weights are tried
+    first, unless `trial` is False. ONNX files run on the device that is `named`, or on the best
+    that their runtime has.
 
     Raises:
         ConfigError: no checkpoint for a network with weights, or one that bears the baseline's

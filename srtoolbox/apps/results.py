@@ -42,7 +42,10 @@ def read_steps(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def in_words(steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return lines that say what steps hold, one name and value each; files may hold anything there."""
+    """Return lines that say what steps hold, one name and value each.
+
+    Files may hold anything there.
+    """
     lines: list[str] = []
     for number, step in enumerate(steps, 1):
         lines += [f"step {number} of {len(steps)}"] if len(steps) > 1 else []

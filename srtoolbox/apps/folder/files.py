@@ -1,4 +1,4 @@
-"""The images of a folder's plan: read ahead of the network by threads, upscaled, and written as their bands come."""
+"""The images of a plan: read ahead by threads, upscaled, and written as their bands come."""
 
 from __future__ import annotations
 

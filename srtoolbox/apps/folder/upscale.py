@@ -1,6 +1,7 @@
 """Folders of images through an `Upscaler`: plan, then read, upscale and write each image.
 
-Threads read ahead of the network and write behind it (`files`), with a bound on what waits in memory.
+Threads read ahead of the network and write behind it (`files`), with a bound on what waits in
+memory.
 """
 
 from __future__ import annotations

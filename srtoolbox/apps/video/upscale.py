@@ -80,7 +80,8 @@ def upscale_video(
         job: what else decides the result; parts made with another are not gone on with. None takes
             what a checkpoint and the settings tell.
         overwrite: replace `target`, and parts of another job.
-        provenance: the result says where it comes from: weights, network, scale, version and options.
+        provenance: the result says where it comes from: weights, network, scale, version and
+            options.
         progress: called with frames done and frames in all (0 where the file does not tell); None
             shows a bar.
         device: of a checkpoint's network; None is a GPU where there is one. A module is not moved.

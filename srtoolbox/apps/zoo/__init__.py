@@ -170,7 +170,8 @@ class Wish:
     """Demands on a network; None and False: it does not matter.
 
     Attributes:
-        words: names of variants or families, or parts of these or of papers, 'lim 2017': one of them.
+        words: names of variants or families, or parts of these or of papers, 'lim 2017': one of
+            them.
         scale: a scale that it can be built for.
         max_parameters: at that scale, or the usual one.
         colour: 'rgb' or 'y', that of its defaults.

@@ -54,7 +54,8 @@ def variant(family: str, name: str, arguments: Mapping[str, Any]) -> Variant:
     possible = [scale for scale in COUNTED if scales is None or scale in scales] or list(scales or ())[:1]
     networks = {}
     for scale in [arguments["scale"]] if "scale" in arguments else possible:
-        with torch.device("meta"), contextlib.suppress(ConfigError):  # an upsampler without this step
+        # an upsampler without this step
+        with torch.device("meta"), contextlib.suppress(ConfigError):
             networks[scale] = NETWORKS.build({"type": family, "scale": scale, **arguments})
             fuse_branches(networks[scale])
     last = networks[max(networks)]
