@@ -55,7 +55,8 @@ def check(config: Config, mode: str = "train") -> None:
     networks = build_networks(report, components)
     check_steps(report, components)
     context = config.to_dict()
-    for component in reversed(components):  # inner ones first: nothing is built of a part that cannot be
+    # inner ones first: nothing is built of a part that cannot be
+    for component in reversed(components):
         check_component(report, component, context)
     check_truth(report)
     check_fit(report, components, networks)

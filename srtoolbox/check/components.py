@@ -41,7 +41,10 @@ PARTS_OF = {
     "transform": {"steps": Part("transform", many=True, listed=True), "sharpen": Part("transform")},
     "dataset": {"pipeline": Part("transform")},
 }
-"""Kind of component -> arguments that take components in such alone; elsewhere they may be anything."""
+"""Kind of component -> arguments that take components in such alone.
+
+Elsewhere they may be anything.
+"""
 
 
 class Component(NamedTuple):

@@ -29,7 +29,8 @@ from srtoolbox.registry import HOOKS, NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
 _SMALL = 2**22  # parameters
-_MOST = 20_000  # weights and biases that a network has; the largest published ones have some thousands
+# weights and biases that a network has; the largest published ones have some thousands
+_MOST = 20_000
 _SIDE = 16  # LR pixels of the image a network is tried with
 _ADVERSARIAL = ("relativistic", "generator", "discriminator", "gradient_penalty")
 
