@@ -65,7 +65,9 @@ class SRDataset(Dataset, ABC):
         """
 
     def place(self, draw: Draw) -> Window | None:
-        """Return the part of its image that a draw's crop is, in GT pixels; None: all of it, or unknown.
+        """Return the part of its image that a draw's crop is, in GT pixels.
+
+        None: all of it, or unknown.
 
         A crop may be turned and mirrored, and go on beyond an image that was too small.
         """
@@ -126,8 +128,8 @@ def collate(
 ) -> Batch:
     """Return one batch of the samples of `draws`; pixels are copied once, from the store's map.
 
-    They lie in what `allocate(shape, dtype=...)` returns. LQ is left out where a sample has none: the
-    model makes it. Raises DataError if the samples differ in size or depth.
+    They lie in what `allocate(shape, dtype=...)` returns. LQ is left out where a sample has none:
+    the model makes it. Raises DataError if the samples differ in size or depth.
     """
     names = [name for name in IMAGE_KEYS if all(name in sample for sample in samples)]
     batch: Batch = {name: _stack([s[name] for s in samples], samples, allocate) for name in names}

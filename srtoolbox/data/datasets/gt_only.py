@@ -45,8 +45,9 @@ class GTOnlyDataset(GTDataset):
         gt: path of a store, or several.
         degradations: transforms that change LQ alone (noise, JPEG), after all others, in training
             and in evaluation too: of a whole image the same each time, by its index.
-        pipeline: config of a DegradationPipeline, which makes LQ from GT in the place of the bicubic
-            reduction, on the CPU: of crops, which it cuts to its own `gt_size`, and of whole images.
+        pipeline: config of a DegradationPipeline, which makes LQ from GT in the place of the
+            bicubic reduction, on the CPU: of crops, which it cuts to its own `gt_size`, and of
+            whole images.
         scale, gt_size and all others: as in `PairedDataset`.
 
     Raises:
@@ -202,7 +203,8 @@ def degrade(lq: np.ndarray, degradations: Compose, number: int) -> np.ndarray:
 def pipeline_fault(cfg: object) -> str | None:
     """Return why a config is not that of a pipeline, or None."""
     kind = TRANSFORMS.class_of(cfg)
-    if issubclass(kind, DegradationPipeline) or kind is object:  # of no class: that is another fault
+    # of no class: that is another fault
+    if issubclass(kind, DegradationPipeline) or kind is object:
         return None
     name = kind.__name__
     return (

@@ -108,7 +108,8 @@ class Rngs:
     Args:
         seed: the run's.
         draws: the number of each sample, (n,).
-        leaders: the number of the sample whose numbers `shared` gives, for each, (n,); None: its own.
+        leaders: the number of the sample whose numbers `shared` gives, for each, (n,); None: its
+            own.
     """
 
     def __init__(self, seed: int, draws: np.ndarray, leaders: np.ndarray | None = None) -> None:

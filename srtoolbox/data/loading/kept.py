@@ -185,7 +185,10 @@ class KeptBatches(Iterator[Batch]):
         return self._begin(batch, draws) if self._begin else batch
 
     def _draw(self) -> tuple[list[Draw], Tensor]:
-        """Draw the next batches; return draws, and index, number and views (2 + 3 for each image, n) of the first."""
+        """Draw the next batches.
+
+        Return draws, and index, number and views (2 + 3 for each image, n) of the first.
+        """
         batches = list(itertools.islice(self._draws, AT_ONCE))
         indices, numbers = np.array([(draw.index, draw.number) for batch in batches for draw in batch]).T
         views = self._kept.views(indices, numbers, batches[0][0].seed)

@@ -21,7 +21,9 @@ _N = TypeVar("_N", int, float)
 
 
 class Degradation(BatchDegradation):
-    """Changes `lq` only, image after image. Sizes are in LQ pixels, levels in those of 8 bit, also with 16 bits.
+    """Changes `lq` only, image after image.
+
+    Sizes are in LQ pixels, levels in those of 8 bit, also with 16 bits.
 
     In a batch its images are rounded to 8 bits, and each has the random numbers that a sample has.
     """
