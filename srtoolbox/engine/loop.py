@@ -54,7 +54,10 @@ def iterations(run: Run) -> Iterator[int]:
 
 
 def _finish_iteration(run: Run, planned: int) -> None:
-    """Note that all hooks have acted; save a run that one of them has ended before its `planned` end."""
+    """Note that all hooks have acted.
+
+    Save a run that one of them has ended before its `planned` end.
+    """
     run.iteration_finished = True
     if run.iter == run.max_iters < planned:
         run.call("after_iter", phases=(Phase.SAVE,))

@@ -193,8 +193,8 @@ class Run:
     def average_gradients(self) -> None:
         """Let the ranks average their gradients in each backward pass from here on.
 
-        All must call it. Only for steps by operators: what does it keeps the sums of gradients on the stream where it
-        was made, and nothing that comes to them can be captured on another.
+        All must call it. Only for steps by operators: what does it keeps the sums of gradients on
+        the stream where it was made, and nothing that comes to them can be captured on another.
         """
         for name in self.optims if self.world > 1 else ():
             if getattr(self.model, name) is self.networks[name]:

@@ -41,7 +41,9 @@ def best_path(folder: Path, key: str) -> Path:
 
 
 def score_fault(key: str, context: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a score to go by, '<set>/<metric>', after its name; None for a good one.
+    """Return what is wrong with a score to go by, '<set>/<metric>', after its name.
+
+    None for a good one.
 
     `context` is the config. No evaluation gives it, or it has no better direction.
     """
@@ -65,7 +67,8 @@ class CheckpointHook(Hook):
 
     The training waits for a copy of the state in memory only; a thread writes it, one save at a
     time. A write that fails ends the run as soon as it is known, and no later than the next save;
-    the last save, at the end or at a signal, is tried even so. It is written before the hook returns.
+    the last save, at the end or at a signal, is tried even so. It is written before the hook
+    returns.
 
     While steps are left out, a save that is due waits for the next one that succeeds, and no
     network is kept as the best.
@@ -134,7 +137,8 @@ class CheckpointHook(Hook):
     def after_iter(self, run: Run) -> None:
         is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
         is_last = run.iter == run.max_iters or bool(run.stop_signal)
-        if not (is_last or run.signals.received):  # else the last save is tried, whatever became of the one before
+        # else the last save is tried, whatever became of the one before
+        if not (is_last or run.signals.received):
             self._writer.check()
         if is_due or is_last:
             with run.pausing("save"):

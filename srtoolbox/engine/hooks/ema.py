@@ -44,7 +44,8 @@ class EMAHook(Hook):
     def set_up(self, run: Run) -> None:
         self.average = copy.deepcopy(run.networks[self.network]).requires_grad_(False)
         run.networks[f"{self.network}_ema"] = self.average
-        getattr(run.model, "averages", {})[self.network] = self.average  # for losses that compare with it
+        # for losses that compare with it
+        getattr(run.model, "averages", {})[self.network] = self.average
         self._pairs: _Pairs | None = None
 
     @torch.no_grad()

@@ -28,7 +28,8 @@ MOST_VALUES = 1000
 GROUP_KEYS = ("params", "lr", "capturable")
 """What a group of an optimizer has beside its options and counts: the step sees to the last two."""
 _PLAIN = (bool, int, float, str, type(None))
-_TABLES = {key for key, value in vars(nn.Module()).items() if not isinstance(value, _PLAIN)}  # of parameters, hooks ...
+# of parameters, hooks ...
+_TABLES = {key for key, value in vars(nn.Module()).items() if not isinstance(value, _PLAIN)}
 
 
 def parts_of(run: Run) -> dict[str, nn.Module]:
@@ -303,6 +304,7 @@ class Before:
         for name, optim in self._run.optims.items():
             for parameter in optim.optimizer.state.keys() - self._known[name]:
                 del optim.optimizer.state[parameter]
-        self.host.put_back()  # first: a step may have put other tensors in the places of those that have values here
+        # first: a step may have put other tensors in the places of those that have values here
+        self.host.put_back()
         self._state.put_back(self.values)
         set_random_state(self._random, self._run.device)

@@ -277,14 +277,18 @@ class GraphStep:
         if self._firsts > MOST_KINDS:
             return "steps make new tensors each time"
         counting = next((name for name, optim in self.run.optims.items() if optim.counts_on_host), None)
-        if counting is not None:  # not even the first step may have a rate in a tensor: it would become a count
+        # not even the first step may have a rate in a tensor: it would become a count
+        if counting is not None:
             return f"{type(self.run.optims[counting].optimizer).__name__} counts its steps on the host"
         parts = parts_of(self.run).items() if self.run.world > 1 else ()
         name = next((name for name, part in parts if getattr(part, "relativistic", False)), None)
         return name and f"{name} asks all ranks for their means in the middle of a step"
 
     def _agree(self, fault: str | None) -> None:
-        """Raise _NoCapture on all ranks if one has a fault; all must call it, in whatever part of a capture."""
+        """Raise _NoCapture on all ranks if one has a fault.
+
+        All must call it, in whatever part of a capture.
+        """
         if agreed := self._agreed(fault):
             raise _NoCapture(agreed)
 
