@@ -98,8 +98,8 @@ def _lab(rgb: np.ndarray) -> np.ndarray:
 def delta_e(one: np.ndarray, two: np.ndarray) -> np.ndarray:
     """Return the colour difference CIEDE2000 of L*a*b* values (..., 3): (...).
 
-    Sharma, Wu and Dalal 2005, "The CIEDE2000 color-difference formula: implementation notes, supplementary
-    test data, and mathematical observations", equations 2-22.
+    Sharma, Wu and Dalal 2005, "The CIEDE2000 color-difference formula: implementation notes,
+    supplementary test data, and mathematical observations", equations 2-22.
     """
     (light1, a1, b1), (light2, a2, b2) = np.moveaxis(one, -1, 0), np.moveaxis(two, -1, 0)
     stretch = 1.5 - 0.5 * _saturation((np.hypot(a1, b1) + np.hypot(a2, b2)) / 2)

@@ -1,8 +1,8 @@
 """The low frequencies of an image: its colours without detail, as means over cells, smoothed.
 
-An image and its result, of another size, are cut into equally many cells, so that they can be compared;
-what they differ by is enlarged and taken off. Images come in bands of rows, and rows do not depend on
-where these are cut.
+An image and its result, of another size, are cut into equally many cells, so that they can be
+compared; what they differ by is enlarged and taken off. Images come in bands of rows, and rows do
+not depend on where these are cut.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ def cell_edges(length: int, scale: float) -> np.ndarray:
 
 
 class CellMeans:
-    """Means over the cells of an image that comes in bands of rows; a pixel that is cut counts for both its shares.
+    """Means over the cells of an image that comes in bands of rows.
+
+    A pixel that is cut counts for both its shares.
 
     Args:
         rows, columns: the cells' edges in px, a cell at least one px.
@@ -45,7 +47,9 @@ class CellMeans:
         self._sums: list[np.ndarray] = []  # of the pixels of the cells at hand
 
     def add(self, band: np.ndarray) -> np.ndarray:
-        """Take the next rows, (h, W, C) uint8 or uint16; return the means of the rows of cells that end in them.
+        """Take the next rows, (h, W, C) uint8 or uint16.
+
+        Return the means of the rows of cells that end in them.
 
         They are (rows of cells, columns of cells, C) float64, maybe none.
         """
@@ -102,8 +106,9 @@ def smoothed(means: np.ndarray, wraps: Sequence[bool] = (False, False)) -> np.nd
 def correction(difference: np.ndarray, wraps: Sequence[bool] = (False, False)) -> np.ndarray:
     """Return the values at the centres of cells which, enlarged and taken off, take out a difference's low frequencies.
 
-    That is back-projection (Irani and Peleg 1991, "Improving resolution by image registration"), all of it on
-    the cells: what is taken off is linear between their centres, so its means are known.
+    That is back-projection (Irani and Peleg 1991, "Improving resolution by image registration"),
+    all of it on the cells: what is taken off is linear between their centres, so its means are
+    known.
 
     Args:
         difference: (rows, columns, C), of the result's means from the image's.

@@ -1,7 +1,8 @@
 """The origin of a result in its file: a text chunk of PNG, a property of XMP in the other formats.
 
-It is a JSON list of steps, the oldest first: a result of a result has the steps of both. Beside it stands what
-the input carried; a packet of XMP that is there already gets one more description, in a namespace of ours.
+It is a JSON list of steps, the oldest first: a result of a result has the steps of both. Beside it
+stands what the input carried; a packet of XMP that is there already gets one more description, in a
+namespace of ours.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ def steps_of(text: str | None) -> list[dict[str, Any]]:
 
 
 def normal(text: str | None) -> str | None:
-    """Return a text of a file as this toolbox writes it; None of one that is not ours, or broken."""
+    """Return a text of a file as this toolbox writes it.
+
+    None of one that is not ours, or broken.
+    """
     steps = steps_of(text)
     return as_text(steps) if steps else None
 

@@ -1,6 +1,7 @@
 """Statistics of one image that need no truth beside it: how sharp, detailed, noisy and blocky it is.
 
-They compare sets of images with each other, crops of one size best: made degradations with photographs.
+They compare sets of images with each other, crops of one size best: made degradations with
+photographs.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ _STEEPEST = 0.05
 def sharpness(image: np.ndarray) -> float:
     """Return how steep edges are: the share of its height that an edge climbs within one pixel.
 
-    At the steepest 5 % of the pixels, the slope over the difference of the brightest and the darkest
-    of 9 x 9 pixels around, the median of that: an inverse of the width of edges by which Marziliano,
-    Dufaux, Winkler and Ebrahimi 2002 ("A no-reference perceptual blur metric", ICIP) measure blur.
-    A weak Gaussian (0.8 px) goes before, so that noise counts little; contrast counts nothing.
+    At the steepest 5 % of the pixels, the slope over the difference of the brightest and the
+    darkest of 9 x 9 pixels around, the median of that: an inverse of the width of edges by which
+    Marziliano, Dufaux, Winkler and Ebrahimi 2002 ("A no-reference perceptual blur metric", ICIP)
+    measure blur. A weak Gaussian (0.8 px) goes before, so that noise counts little; contrast counts
+    nothing.
 
     Args:
         image: HWC uint8 or uint16, gray or RGB.
@@ -43,7 +45,9 @@ def sharpness(image: np.ndarray) -> float:
 
 
 def detail(image: np.ndarray) -> float:
-    """Return the standard deviation of the Laplacian of luma, in levels of 8 bits; noise counts, too.
+    """Return the standard deviation of the Laplacian of luma, in levels of 8 bits.
+
+    Noise counts, too.
 
     Pech-Pacheco, Cristobal, Chamorro-Martinez and Fernandez-Valdivia 2000, "Diatom autofocusing in
     brightfield microscopy: a comparative study" (ICPR), whose LAPV is its square.
@@ -58,9 +62,9 @@ def noise_level(image: np.ndarray) -> float:
     """Return the standard deviation of noise in levels of 8 bits, the mean over the channels.
 
     Second differences in both directions, which a smooth image has none of (Immerkaer 1996, "Fast
-    noise variance estimation", CVIU 64); of their absolutes the median, as Donoho and Johnstone 1994
-    take it of wavelets ("Ideal spatial adaptation by wavelet shrinkage", Biometrika 81), so that edges
-    count little. Fine texture over half of the image looks like noise.
+    noise variance estimation", CVIU 64); of their absolutes the median, as Donoho and Johnstone
+    1994 take it of wavelets ("Ideal spatial adaptation by wavelet shrinkage", Biometrika 81), so
+    that edges count little. Fine texture over half of the image looks like noise.
 
     Args:
         image: HWC uint8 or uint16, gray or RGB; NaN where a side is below 3 px.
@@ -76,16 +80,16 @@ def blockiness(image: np.ndarray) -> float:
     """Return how much larger steps are at the borders of blocks of 8 x 8 px than elsewhere, as a ratio.
 
     A step is the difference of two neighbours, less the mean of the differences beside it, as in
-    Wang, Bovik and Evans 2000, "Blind measurement of blocking artifacts in images" (ICIP). Where the
-    borders lie is not known of a crop: of the eight possible places the one with the largest ratio is
-    taken, for rows and for columns, and the mean of the two.
+    Wang, Bovik and Evans 2000, "Blind measurement of blocking artifacts in images" (ICIP). Where
+    the borders lie is not known of a crop: of the eight possible places the one with the largest
+    ratio is taken, for rows and for columns, and the mean of the two.
 
     Args:
         image: HWC uint8 or uint16, gray or RGB.
 
     Returns:
-        1.1 or so without blocks, 2 for a photograph as JPEG of quality 40; NaN where a side is below
-        24 px or nothing has steps.
+        1.1 or so without blocks, 2 for a photograph as JPEG of quality 40; NaN where a side is
+        below 24 px or nothing has steps.
     """
     if min(image.shape[:2]) < _SMALLEST:
         return math.nan

@@ -97,7 +97,8 @@ def compress_as_video(
         image: (H, W, C) uint8, of any size.
         codec: one of `VIDEO_CODECS`.
         quantiser: within the codec's limits; the higher, the worse.
-        frames: of the clip. Of 1 the image is coded in itself, of more it is predicted from those before.
+        frames: of the clip. Of 1 the image is coded in itself, of more it is predicted from those
+            before.
         motion: rows and columns by which the image moves from frame to frame.
 
     Raises:
@@ -139,7 +140,8 @@ def _last_frame(clip: Sequence[np.ndarray], kind: VideoCodec, quantiser: int) ->
 def _moved(image: np.ndarray, size: tuple[int, int], by: tuple[int, int]) -> np.ndarray:
     """Return an image in RGB that comes from so many rows and columns further on, filled up to `size`.
 
-    It goes on mirrored, for repeated edges would be seen as streaks; what fills it up repeats its edge.
+    It goes on mirrored, for repeated edges would be seen as streaks; what fills it up repeats its
+    edge.
     """
     rows, columns = (
         mirrored(np.minimum(np.arange(whole), length - 1) + shift, length)
