@@ -55,8 +55,8 @@ class ColourWatch:
 def kept_colour(bands: Iterator[np.ndarray], cells: ColourCells) -> Iterator[np.ndarray]:
     """Yield the bands of a result without what their low frequencies differ by from the image's.
 
-    The low frequencies then agree to half a level but where the result is clipped. A row waits for some
-    rows of cells below it, see `waiting_rows`; what comes in one band leaves in one.
+    The low frequencies then agree to half a level but where the result is clipped. A row waits for
+    some rows of cells below it, see `waiting_rows`; what comes in one band leaves in one.
     """
     means, enlarged = CellMeans(*cells.edges), Enlarged(cells.edges[0], cells.edges[1], cells.size, cells.wraps)
     count, last = len(cells.before), enlarged.last_cells()

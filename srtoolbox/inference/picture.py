@@ -70,7 +70,8 @@ def _rows(
 
 def _alpha_rows(upscaler: Upscaler, alpha: np.ndarray, form: Form) -> Iterator[np.ndarray]:
     if alpha.min() == alpha.max():  # opaque, mostly
-        return iter([np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))])  # takes no memory
+        # takes no memory
+        return iter([np.broadcast_to(alpha[:1, :1], (form.height, form.width, 1))])
     return _clipped(
         upscaler.bands(alpha, keep_colour=False), AlphaBounds(alpha, (form.height, form.width), upscaler.wraps)
     )

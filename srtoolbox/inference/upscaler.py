@@ -182,7 +182,8 @@ class Upscaler:
         Where memory runs out, what is missing is done in smaller tiles. Images and errors as in
         `__call__`, but no lists. A GPU that takes the image whole begins at once, and others may be
         begun before the bands are asked for (see `ahead`); else the network runs as they are.
-        `keep_colour` None is as the upscaler was made; what is no colour (alpha) is upscaled with False.
+        `keep_colour` None is as the upscaler was made; what is no colour (alpha) is upscaled with
+        False.
         """
         bands = self._bands(_as_hwc(image), 0, self.keeps_colour if keep_colour is None else keep_colour)
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
@@ -239,7 +240,10 @@ class Upscaler:
         return None
 
     def _finish(self, begun: Download, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
-        """Yield the whole as one band; where its values are not finite it is done again, and checked."""
+        """Yield the whole as one band.
+
+        Where its values are not finite it is done again, and checked.
+        """
         pixels, is_finite = begun.result()
         if is_finite:
             yield pixels
@@ -249,7 +253,8 @@ class Upscaler:
     def _row_bytes(self, source: Source) -> int:
         """Return the memory of the part of the result that belongs to one row of `source`."""
         itemsize = 4 if self._is_resized else source.image.itemsize
-        return 2 * source.width * self._core_scale**2 * 3 * itemsize  # the last band is there when the next is made
+        # the last band is there when the next is made
+        return 2 * source.width * self._core_scale**2 * 3 * itemsize
 
     def _run_tiles(self, image: np.ndarray, target: Size, result_bytes: int) -> Iterator[np.ndarray]:
         """Yield the bands; where memory runs out, the rest is done in smaller tiles."""
@@ -266,7 +271,8 @@ class Upscaler:
         while True:
             grid = plan.grid(size, self._planner.batch)
             try:
-                if run is self._run:  # also where the plan before had no tiles, for which memory ran out
+                # also where the plan before had no tiles, for which memory ran out
+                if run is self._run:
                     run = self._tile_run(source, plan, grid)
                 bands = stitch_bands(run, source, self._core_scale, grid, bits, outscale, done)
                 while True:

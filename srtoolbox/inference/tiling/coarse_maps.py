@@ -73,7 +73,9 @@ _found: weakref.WeakKeyDictionary[nn.Module, Sequence[int]] = weakref.WeakKeyDic
 
 
 def coarse_steps(network: nn.Module) -> Sequence[int]:
-    """Return the pixels of a cell of each map that is enlarged to the image's size; 0 for what else is enlarged.
+    """Return the pixels of a cell of each map that is enlarged to the image's size.
+
+    0 for what else is enlarged.
 
     Found at first use: a map grows by a cell for so many pixels, but is not its share of the image.
     """
@@ -102,7 +104,10 @@ def _maps(network: nn.Module, size: Sequence[int]) -> list[CoarseMap]:
 
 
 def _step(small: CoarseMap, large: CoarseMap) -> int:
-    """Return the pixels of a cell; 0: the map is the same share of any image, or does not grow with it."""
+    """Return the pixels of a cell.
+
+    0: the map is the same share of any image, or does not grow with it.
+    """
     grown = [large.cells[axis] - small.cells[axis] for axis in (0, 1)]
     pixels = [PROBES[1][axis] - PROBES[0][axis] for axis in (0, 1)]
     is_share = all(large.fine[axis] * small.cells[axis] == small.fine[axis] * large.cells[axis] for axis in (0, 1))
@@ -126,7 +131,8 @@ def whole_maps(
         orientations: in which the network runs, one after the other.
     """
     steps = coarse_steps(network)
-    is_filled = facts_of(network).size_multiple > 1  # at an end that is another one in a flipped tile
+    # at an end that is another one in a flipped tile
+    is_filled = facts_of(network).size_multiple > 1
     if not any(steps) or (is_filled and len(orientations) > 1):
         return {}
     maps = [_maps_of(network, sides, multiple) for sides in (size, size[::-1])]

@@ -23,7 +23,8 @@ from srtoolbox.text import first_line
 Size = tuple[int, int]  # (height, width)
 SIDES = (2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32)
 PIECES = (PIECE, PIECE // 4, PIECE // 16)
-FEATHER = 32  # pixels on either side of a seam over which what sees everything is cross-faded, at least
+# pixels on either side of a seam over which what sees everything is cross-faded, at least
+FEATHER = 32
 WINDOWS = 2  # of attention, over which it is: see docs/large_images.md
 CELLS = 16  # of coarse maps, over which it is
 FADE_FACTOR = 5  # memory of a cross-faded band to a sharp one: it is a float, and rounded in a copy
@@ -42,7 +43,8 @@ class Overlap(NamedTuple):
     multiple: int  # divides starts and sides of windows
     is_faded: bool  # cross-faded; else the cut is sharp, exact where the halo suffices
     window: Size | None = None  # the only one, halo included; None: any
-    cell: int | None = None  # the `size_multiple`, where tiles begin at multiples seen from both ends
+    # the `size_multiple`, where tiles begin at multiples seen from both ends
+    cell: int | None = None
 
     def grid(self, size: Size, tile: Size, batch: int = 1) -> TileGrid:
         """Return the tiles of an image, with sides of at most `tile` and the halo, in groups."""

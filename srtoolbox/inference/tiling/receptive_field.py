@@ -63,7 +63,8 @@ def measure_receptive_field(network: nn.Module) -> int | None:
     attention, strides, behind a padding of their own), that depend on a pixel's place, or that
     decide by values (sorting, indices, Python's `if`).
     """
-    if getattr(network, "padded_multiple", 1) > 1:  # in windows a pixel's place decides what it sees
+    # in windows a pixel's place decides what it sees
+    if getattr(network, "padded_multiple", 1) > 1:
         return None
     try:
         exact = copy.deepcopy(network).to("cpu", torch.float64).eval()

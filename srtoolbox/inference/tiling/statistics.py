@@ -50,7 +50,8 @@ from srtoolbox.logger import LOGGER
 
 MANY = 8  # sums, from which on a second round is worth its time
 MOST = 8  # rounds for normalisations in a row
-SETTLED = 0.03  # of a deviation: the change of means and deviations in a round, from which on they are settled
+# of a deviation: the change of means and deviations in a round, from which on they are settled
+SETTLED = 0.03
 
 
 class _Kept(NamedTuple):
@@ -192,7 +193,8 @@ class ImageStatistics:
 def rounds_for(sums: ImageSums) -> int:
     """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1.
 
-    For normalisations in a row it is the most: as many as there are, in which they become exact, up to `MOST`.
+    For normalisations in a row it is the most: as many as there are, in which they become exact, up
+    to `MOST`.
     """
     names = {sums.names[number] for number in sums.axes}
     if are_in_a_row(sums):
@@ -266,7 +268,9 @@ def _round(
     flags: list[Tensor],
     latest: list[TileMoments] | None,
 ) -> dict[int, Values] | None:
-    """Return the mean moments of all tiles; None: a tile has others. Whether results are finite is added to `flags`.
+    """Return the mean moments of all tiles; None: a tile has others.
+
+    Whether results are finite is added to `flags`.
 
     `latest` are those of each tile from the round before, which are replaced, and their mean is
     given to the next tile; None: all are given the same.

@@ -158,7 +158,10 @@ def float_bands(run: CheckedRun, source: Source, scale: int, grid: TileGrid, fir
 
 
 def _float_band(run: CheckedRun, source: Source, scale: int, rows: Tile, grid: TileGrid) -> tuple[Tensor, list[Tensor]]:
-    """Add up the tiles of a row, weighted; what a device makes is checked by the flags, once for all tiles."""
+    """Add up the tiles of a row, weighted.
+
+    What a device makes is checked by the flags, once for all tiles.
+    """
     flags: list[Tensor] = []
     asked = None if source.device.type == "cpu" else flags
     band: Tensor | None = None
@@ -179,7 +182,8 @@ def _kept_parts(
 ) -> Iterator[tuple[Tile, slice, Tensor]]:
     """Yield the tiles of a row, their places in its band, and what is kept of the results on them.
 
-    Equally wide neighbours may be run together. With `flags` nothing is waited for, see `unchecked`.
+    Equally wide neighbours may be run together. With `flags` nothing is waited for, see
+    `unchecked`.
     """
     tall = rows.source(scale)
     for _, group in itertools.groupby(grid.columns, key=lambda tile: tile.length):

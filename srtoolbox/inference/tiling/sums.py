@@ -25,7 +25,8 @@ SUMS = frozenset({"sum", "matmul", "mm", "bmm"})  # they grow with the image
 LENGTHS = frozenset({"linalg_vector_norm", "norm"})  # with its square root
 SUMMING = MEANS | SPREADS | SUMS | LENGTHS
 NORMALISATIONS = frozenset({"group_norm", "instance_norm"})
-PROBES = ((1, 24, 40), (2, 72, 104))  # images, height, width; windows of up to 64 pixels see them apart
+# images, height, width; windows of up to 64 pixels see them apart
+PROBES = ((1, 24, 40), (2, 72, 104))
 LEAST = 1e-12  # of a deviation
 
 Values = tuple[Tensor, ...]
@@ -116,7 +117,9 @@ class _Calls(Summing):
 
 
 def find_sums(run: AutocastRestore, channels: int = 3) -> ImageSums:
-    """Return what a network sums over the whole image of 3 channels or 1; nothing where that cannot be told.
+    """Return what a network sums over the whole image of 3 channels or 1.
+
+    Nothing where that cannot be told.
 
     What a sum reads grows with the image, and what it gives does not: tried on two small images.
     """
