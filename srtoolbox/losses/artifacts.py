@@ -36,7 +36,10 @@ class LDLLoss(nn.Module):
         self.weight, self.window = weight, window
 
     def forward(self, pred: Tensor, target: Tensor, sr_ema: Tensor) -> Tensor:
-        """(N, C, H, W) each -> weighted scalar, float32; `sr_ema` is the averaged network's output."""
+        """(N, C, H, W) each -> weighted scalar, float32.
+
+        `sr_ema` is the averaged network's output.
+        """
         require_one_shape("LDLLoss", pred, target)
         (height, width), least = pred.shape[-2:], self.window // 2 + 1
         if min(height, width) < least:

@@ -60,7 +60,10 @@ class ContextualLoss(FeatureLoss):
 
     @classmethod
     def check(cls, cfg: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-        """Report an unknown backbone or layer, a missing file, or a width that is not above 0; read no weights."""
+        """Report an unknown backbone or layer, a missing file, or a width that is not above 0.
+
+        Read no weights.
+        """
         faults, width = layer_weight_faults(cfg), cfg.get("band_width", 0.5)
         if isinstance(width, int | float) and not width > 0:
             faults.append(Fault("band_width", f"band_width={width!r} is not possible; it is above 0"))
@@ -103,6 +106,9 @@ class ContextualLoss(FeatureLoss):
 
 
 def _directions(features: Tensor) -> Tensor:
-    """(N, C, h, w) -> (N, C, h * w), of length 1; what is as good as 0 in a flat image stays short."""
+    """(N, C, h, w) -> (N, C, h * w), of length 1.
+
+    What is as good as 0 in a flat image stays short.
+    """
     flat = features.flatten(2)
     return flat / (torch.linalg.vector_norm(flat, dim=1, keepdim=True) + LEAST_NORM)

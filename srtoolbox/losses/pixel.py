@@ -20,7 +20,10 @@ def require_one_shape(owner: str, pred: Tensor, target: Tensor) -> None:
 
 
 def exact(pred: Tensor) -> AbstractContextManager[object]:
-    """Return a context without mixed precision; nothing where there is none, which takes no time."""
+    """Return a context without mixed precision.
+
+    Nothing where there is none, which takes no time.
+    """
     is_mixed = torch.is_autocast_enabled(pred.device.type)
     return torch.autocast(pred.device.type, enabled=False) if is_mixed else nullcontext()
 
