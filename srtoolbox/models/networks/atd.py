@@ -120,7 +120,8 @@ class CategoryAttention(nn.Module):
         count, length = similarity.shape[:2]
         order, place = by_category(similarity)
         size = self.category_size if least >= self.category_size else torch.sym_min(length, self.category_size)
-        if least % self.category_size:  # the last group may not be full: what is before it follows again
+        # the last group may not be full: what is before it follows again
+        if least % self.category_size:
             position = torch.arange((length + size - 1) // size * size, device=qkv.device)
             order = order.index_select(1, torch.minimum(position, 2 * length - 1 - position))
         cells = rows(qkv, order).view(-1, size, 3, self.num_heads, qkv.shape[2] // 3 // self.num_heads)

@@ -1,8 +1,8 @@
 """Common parts of networks with attention: windows, relative positions, shifts, padding, layers.
 
 Features are (N, H, W, C) here, as linear layers and LayerNorm take them; `as_image` makes of them
-what a convolution takes, channels last in memory, and `as_features` the contrary. A window is its (height,
-width), and (N, H, W, C) has windows = H / height * W / width of them for each image.
+what a convolution takes, channels last in memory, and `as_features` the contrary. A window is its
+(height, width), and (N, H, W, C) has windows = H / height * W / width of them for each image.
 
 Nothing is kept between calls: the mask of shifted windows is made once a forward, on the device, by
 a few operators, and so holds in graphs, exports and copies, on any device, for any size.
@@ -21,7 +21,8 @@ from srtoolbox.errors import ConfigError
 
 Window = tuple[int, int]
 HEAD_MULTIPLE = 8  # of channels, for the fused kernels of GPUs in half precision
-OTHER_REGION = -100.0  # added to logits between pixels that are neighbours by the shift alone; the official value
+# added to logits between pixels that are neighbours by the shift alone; the official value
+OTHER_REGION = -100.0
 
 
 def pad_to_multiple(image: Tensor, multiple: int | Window, repeats_edge: bool = False) -> Tensor:
@@ -38,7 +39,8 @@ def _mirrored(image: Tensor, dim: int, multiple: int, repeats: int) -> Tensor:
         return _mirrored_for_export(image, dim, multiple, repeats)
     while missing := -image.shape[dim] % multiple:
         length = image.shape[dim]
-        step = min(missing, max(length - 1 + repeats, 1))  # what one mirror gives; a lone row is its own
+        # what one mirror gives; a lone row is its own
+        step = min(missing, max(length - 1 + repeats, 1))
         mirror = image.narrow(dim, max(length - step - 1 + repeats, 0), step).flip(dim)
         image = torch.cat([image, mirror], dim)
     return image
@@ -64,7 +66,8 @@ def crop(image: Tensor, height: int, width: int) -> Tensor:
 def as_image(features: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, C, H, W), without a copy."""
     image = features.permute(0, 3, 1, 2)
-    return image.contiguous() if torch.compiler.is_exporting() else image  # fp16's steps compare strides
+    # fp16's steps compare strides
+    return image.contiguous() if torch.compiler.is_exporting() else image
 
 
 def as_features(image: Tensor) -> Tensor:

@@ -96,7 +96,8 @@ class ChannelNorm(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W); statistics in float32 at least."""
         exact = features.to(torch.promote_types(features.dtype, torch.float32))
-        if exact.is_contiguous(memory_format=torch.channels_last):  # then the one kernel is the fastest
+        # then the one kernel is the fastest
+        if exact.is_contiguous(memory_format=torch.channels_last):
             pixels = F.layer_norm(exact.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps)
             return pixels.permute(0, 3, 1, 2).to(features.dtype)
         centred = exact - exact.mean(1, keepdim=True)
@@ -293,7 +294,8 @@ def receptive_field(steps: Sequence[Step]) -> int:
     factors = [step[1] for step in rest if not isinstance(step, int) and not step[0].startswith("pooled")]
     scale = math.prod(factors) // cell
     radii = []
-    for pixel in range(cell * max(pooled, default=1)):  # of one cell each sees the others from its place
+    # of one cell each sees the others from its place
+    for pixel in range(cell * max(pooled, default=1)):
         low, high = _input_range(rest, pixel * scale, (pixel + 1) * scale - 1)
         radii += [pixel - low * cell, high * cell + cell - 1 - pixel]
     return max(radii)

@@ -4,8 +4,8 @@ Chen, Zhang, Gu, Kong, Yang, Yu: "Dual aggregation transformer for image super-r
 2023, arXiv:2308.03364).
 
 state_dict, the official release's: `conv_first` `before_RG.1` `layers.N.blocks.M.*` `layers.N.conv`
-`norm` `conv_after_body`, then 'pixelshuffle': `conv_before_upsample.0` `upsample.{0,2}` `conv_last`,
-'pixelshuffledirect': `upsample.0`. Of each block `norm1` `attn.*` `norm2` `ffn.fc1`
+`norm` `conv_after_body`, then 'pixelshuffle': `conv_before_upsample.0` `upsample.{0,2}`
+`conv_last`, 'pixelshuffledirect': `upsample.0`. Of each block `norm1` `attn.*` `norm2` `ffn.fc1`
 `ffn.sg.{norm,conv}` `ffn.fc2`; of all attention `qkv` `proj` `dwconv.{0,1}`
 `channel_interaction.{1,2,4}` `spatial_interaction.{0,1,3}`, over channels also `temperature`, over
 pixels `attns.{0,1}.rpe_biases` (constant: all distances in a window) and
@@ -106,7 +106,8 @@ class Interaction(nn.Module):
 
 def distances(window: Window) -> Tensor:
     """Return (down, right) of each row of a table of distances in a window, as floats."""
-    axes = [np.arange(1 - side, side) for side in window]  # on the meta device, torch's take seconds
+    # on the meta device, torch's take seconds
+    axes = [np.arange(1 - side, side) for side in window]
     return torch.tensor(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2), dtype=torch.float32)
 
 

@@ -42,7 +42,10 @@ def heads_of(channels: int, num_heads: int) -> int:
 
 
 class DenseGroup(nn.Module):
-    """Five blocks, each of which sees what all before it have found; every second one is shifted."""
+    """Five blocks, each of which sees what all before it have found.
+
+    Every second one is shifted.
+    """
 
     def __init__(
         self,

@@ -6,8 +6,9 @@ Chen, Wang, Zhou, Qiao, Dong: "Activating more pixels in image super-resolution 
 state_dict, the official release's: see `window_transformer`; of each block `norm1`
 `attn.relative_position_bias_table` `attn.qkv` `attn.proj` `conv_block.cab.{0,2}`
 `conv_block.cab.3.attention.{1,3}` `norm2` `mlp.fc1` `mlp.fc2`; after the blocks of a group
-`residual_group.overlap_attn` with `relative_position_bias_table` `norm1` `qkv` `proj` `norm2` `mlp`.
-The files also have the constants `relative_position_index_SA` and `relative_position_index_OCA`.
+`residual_group.overlap_attn` with `relative_position_bias_table` `norm1` `qkv` `proj` `norm2`
+`mlp`. The files also have the constants `relative_position_index_SA` and
+`relative_position_index_OCA`.
 """
 
 from __future__ import annotations
@@ -105,7 +106,10 @@ class ConvolutionBlock(nn.Module):
 
 
 class HybridBlock(nn.Module):
-    """Attention in windows and, with a small weight, the convolutions; then a layer for each pixel alone."""
+    """Attention in windows and, with a small weight, the convolutions.
+
+    Then a layer for each pixel alone.
+    """
 
     def __init__(
         self,
@@ -134,7 +138,10 @@ class HybridBlock(nn.Module):
 
 
 class OverlappingAttention(nn.Module):
-    """Pixels of a window attend to those of a larger one around it; then a layer for each pixel alone."""
+    """Pixels of a window attend to those of a larger one around it.
+
+    Then a layer for each pixel alone.
+    """
 
     index: Tensor
 

@@ -3,9 +3,11 @@
 Wang, Chen, Ni, Liu, Liu: "Omni aggregation networks for lightweight image super-resolution"
 (CVPR 2023, arXiv:2304.10244).
 
-state_dict, the authors': `input`, `residual_layer.G.residual_layer.B.layer.N` of block B of group G:
+state_dict, the authors': `input`, `residual_layer.G.residual_layer.B.layer.N` of block B of group
+G:
     0: `fn.{0,2,4.gate.1,4.gate.3,5}`, a convolution for each channel with a channel attention;
-    2, 8: `norm` `fn.{to_qkv,to_out.0,rel_pos_bias}`, attention between pixels, in windows and in grids;
+    2, 8: `norm` `fn.{to_qkv,to_out.0,rel_pos_bias}`, attention between pixels, in windows and in
+    grids;
     5, 11: `norm` `fn.{temperature,qkv,qkv_dwconv,project_out}`, the same between channels;
     4, 6, 10, 12: `norm` `fn.{project_in,dwconv,project_out}`, what follows each attention;
 then of each group `residual_layer.G.residual_layer.B`, after B blocks, and

@@ -74,7 +74,8 @@ class PLKBlock(nn.Module):
         self, num_features: int, ccm_type: str, kernel_size: int, partial: int, use_ea: bool, with_idt: bool
     ) -> None:
         super().__init__()
-        self.channe_mixer = mixer(num_features, MIXERS[ccm_type], nn.GELU())  # so it is spelt in all files
+        # so it is spelt in all files
+        self.channe_mixer = mixer(num_features, MIXERS[ccm_type], nn.GELU())
         self.lk = PartialConv(partial, kernel_size, with_idt)
         self.attn = ElementAttention(num_features) if use_ea else nn.Identity()
         self.refine = init_narrow(nn.Conv2d(num_features, num_features, 1))
@@ -140,14 +141,16 @@ class DySample(nn.Module):
         self.scope = nn.Conv2d(channels, offsets, 1, bias=False)
         nn.init.zeros_(self.scope.weight)
         middles = (torch.arange(scale) - (scale - 1) / 2) / scale
-        across = middles.repeat(self.groups, scale)  # (groups, scale * scale): by column, then by row
+        # (groups, scale * scale): by column, then by row
+        across = middles.repeat(self.groups, scale)
         down = middles.repeat_interleave(scale).repeat(self.groups, 1)
         self.register_buffer("init_pos", torch.stack([across, down]).view(1, -1, 1, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, outputs, scale * H, scale * W)."""
         count, _, height, width = features.shape
-        exact = torch.promote_types(features.dtype, torch.float32)  # places in half precision are none
+        # places in half precision are none
+        exact = torch.promote_types(features.dtype, torch.float32)
         offsets = self.offset(features).to(exact) * self.scope(features).to(exact).sigmoid() * 0.5 + self.init_pos
         offsets = F.pixel_shuffle(offsets, self.scale).view(count, 2, self.groups, *self._size(height, width))
         across, down = (self._middles(length, offsets) for length in (width, height))
@@ -220,7 +223,8 @@ class PLKSR(_PartialLargeKernels):
         colour: 'rgb' or 'y'.
         num_features: channels.
         num_blocks: blocks.
-        ccm_type: the channel mixer's kernels, 'CCM' (3 and 1), 'ICCM' (1 and 3) or 'DCCM' (3 and 3).
+        ccm_type: the channel mixer's kernels, 'CCM' (3 and 1), 'ICCM' (1 and 3) or 'DCCM' (3 and
+            3).
         kernel_size: the large kernel, odd.
         split_ratio: the part of the channels that has it.
         use_ea: element-wise attention.

@@ -3,10 +3,11 @@
 Zhang, Li, Li, Wang, Zhong, Fu: "Image super-resolution using very deep residual channel attention
 networks" (ECCV 2018, arXiv:1807.02758).
 
-state_dict, the authors': `head.0`, `body.G.body.B.body.{0,2}` and `body.G.body.B.body.3.conv_du.{0,2}`
-of block B in group G, each group's last convolution `body.G.body.20` after 20 blocks, `body.10` after
-10 groups, `tail.0.{0,2}` (at x4; `tail.0.0` at x2 and x3), `tail.1`; each `.weight` and `.bias`. Its
-frozen `sub_mean` and `add_mean` are arguments here, `img_range` and `rgb_mean`.
+state_dict, the authors': `head.0`, `body.G.body.B.body.{0,2}` and
+`body.G.body.B.body.3.conv_du.{0,2}` of block B in group G, each group's last convolution
+`body.G.body.20` after 20 blocks, `body.10` after 10 groups, `tail.0.{0,2}` (at x4; `tail.0.0` at x2
+and x3), `tail.1`; each `.weight` and `.bias`. Its frozen `sub_mean` and `add_mean` are arguments
+here, `img_range` and `rgb_mean`.
 """
 
 from __future__ import annotations

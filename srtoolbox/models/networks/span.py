@@ -3,9 +3,10 @@
 Wan, Yu, Li, Chen, Zou, Liu, Yin, Zuo: "Swift parameter-free attention network for efficient
 super-resolution" (CVPRW 2024, arXiv:2311.12770), winner of NTIRE 2024's challenge on efficient SR.
 
-state_dict, the authors': `conv_1`, `block_N.{c1_r,c2_r,c3_r}` (N from 1) and `conv_2`, each with the
-branches `sk` and `conv.{0,1,2}`, and `eval_conv`, what they come to; `conv_cat`, `upsampler.0`; each
-`.weight` and `.bias`. Fused: `eval_conv` alone. `no_norm`, neosr's, where no mean is taken off.
+state_dict, the authors': `conv_1`, `block_N.{c1_r,c2_r,c3_r}` (N from 1) and `conv_2`, each with
+the branches `sk` and `conv.{0,1,2}`, and `eval_conv`, what they come to; `conv_cat`, `upsampler.0`;
+each `.weight` and `.bias`. Fused: `eval_conv` alone. `no_norm`, neosr's, where no mean is taken
+off.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class BranchedConv(nn.Module):
         self.sk = nn.Conv2d(inputs, outputs, 1)
         self.conv = nn.Sequential(
             nn.Conv2d(inputs, GAIN * inputs, 1),
-            nn.Conv2d(GAIN * inputs, GAIN * outputs, 3),  # of an image that is padded before the row
+            # of an image that is padded before the row
+            nn.Conv2d(GAIN * inputs, GAIN * outputs, 3),
             nn.Conv2d(GAIN * outputs, outputs, 1),
         )
         # other programs have the sum in their files, and want it there

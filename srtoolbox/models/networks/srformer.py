@@ -149,7 +149,8 @@ class SRFormer(WindowTransformer):
         upsampler: 'pixelshuffle' (convolutions and sub-pixel steps), 'pixelshuffledirect' (one
             step, light) or 'nearest+conv' (x2, x4, x8: repeated pixels, then convolutions). Means
             nothing at x1.
-        resi_connection: what closes a group: '1conv', or '3conv', narrow between, for many channels.
+        resi_connection: what closes a group: '1conv', or '3conv', narrow between, for many
+            channels.
         img_range: 1.0, or 255.0 for weights trained so.
         drop_path_rate: of the last block's residuals, that are left out in training; it rises from
             0 at the first.

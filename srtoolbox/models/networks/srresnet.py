@@ -83,8 +83,9 @@ class SRResNet(SRNetwork):
         body_end: after the body's last convolution: 'batch' (BatchNorm, the paper's), or 'prelu' as
             in leftthomas' SRGAN (num_blocks=5, bias=True, body_end='prelu', output='tanh').
         output: 'linear', or 'tanh' for (tanh(x) + 1) / 2, which cannot leave [0, 1].
-        norm: 'batch', or 'instance' without parameters as in Fast-SRGAN (num_blocks=8, kernel_size=3,
-            norm='instance', input_range='signed', output='tanh'), which sees the whole image.
+        norm: 'batch', or 'instance' without parameters as in Fast-SRGAN (num_blocks=8,
+            kernel_size=3, norm='instance', input_range='signed', output='tanh'), which sees the
+            whole image.
         kernel_size: of the first and the last convolution.
         input_range: 'unit', or 'signed' where the first convolution sees 2 * lq - 1.
     """

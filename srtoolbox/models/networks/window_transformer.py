@@ -119,7 +119,8 @@ class WindowTransformer(Centred):
     scales = (1, 2, 3, 4, 8)
     hidden_arguments: ClassVar = {"img_range": (1.0, 255.0)}
     repeated_block: ClassVar[type[nn.Module]] = ResidualGroup
-    has_tail_at_1: ClassVar[bool] = False  # the upsampler's convolutions, without a step, and no image added
+    # the upsampler's convolutions, without a step, and no image added
+    has_tail_at_1: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -59,7 +59,8 @@ class Restorer(nn.Module):
         self.transform = TRANSFORMS.build(preprocess) if preprocess else None
         self.targets = dict(targets or {})
         self.iteration = 0  # finished iterations: the runner keeps it
-        self.averages: dict[str, nn.Module] = {}  # of `networks()`, by an EMAHook; no parts of the model
+        # of `networks()`, by an EMAHook; no parts of the model
+        self.averages: dict[str, nn.Module] = {}
         self._asked = {name: asked_for(type(loss)) for name, loss in self.losses.items()}
 
     @classmethod
