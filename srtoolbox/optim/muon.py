@@ -118,7 +118,8 @@ class Muon(torch.optim.Optimizer):
         for pairs in batches.values():
             weights, matrices = zip(*pairs, strict=True)
             steps = orthogonalised(matrices, group["ns_steps"], group["ns_coefficients"], group["eps"])
-            rate = group["lr"] * _factor(group["adjust_lr_fn"], *matrices[0].shape)  # a tensor within a graph
+            # a tensor within a graph
+            rate = group["lr"] * _factor(group["adjust_lr_fn"], *matrices[0].shape)
             steps = steps.to(matrices[0].dtype, memory_format=torch.contiguous_format).mul_(-rate)
             for weight, step in zip(weights, steps, strict=True):
                 if group["weight_decay"]:
@@ -150,7 +151,10 @@ class Muon(torch.optim.Optimizer):
         )
 
     def _moments(self, parameter: nn.Parameter, names: Sequence[str]) -> dict[str, Any]:
-        """Return the moments of a parameter; new ones where it has none, or those of the other part."""
+        """Return the moments of a parameter.
+
+        New ones where it has none, or those of the other part.
+        """
         state = self.state[parameter]
         if any(name not in state for name in names):
             state.clear()
@@ -244,7 +248,8 @@ def _divided(
     for number, group in enumerate(given if given and isinstance(given[0], dict) else [{"params": given}]):
         settings = {key: value for key, value in group.items() if key not in ("params", "adamw_lr")}
         rest_lr = group.get("adamw_lr")
-        if rest_lr is None and adamw_lr is not None:  # a group's own rate is slower or faster for both parts
+        # a group's own rate is slower or faster for both parts
+        if rest_lr is None and adamw_lr is not None:
             is_own = "lr" in group and defaults["lr"]
             rest_lr = adamw_lr * group["lr"] / defaults["lr"] if is_own else adamw_lr
         choice = group.get("orthogonalise", defaults["orthogonalise"])

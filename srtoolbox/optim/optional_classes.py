@@ -186,7 +186,10 @@ def averages_weights(cfg: object) -> bool:
 
 
 def share_of_average(group: Mapping[str, Any]) -> float:
-    """Return the share that a schedule-free optimizer's average has in the weights that train; 0 for others."""
+    """Return the share that a schedule-free optimizer's average has in the weights that train.
+
+    0 for others.
+    """
     if "train_mode" not in group:
         return 0.0
     return group["momentum"] if "momentum" in group else group["betas"][0]
@@ -203,7 +206,8 @@ def averaged_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor]:
             continue
         share = share_of_average(group)
         for parameter in group["params"]:
-            other = optimizer.state.get(parameter, {}).get("z")  # trained is share * average + (1 - share) * z
+            # trained is share * average + (1 - share) * z
+            other = optimizer.state.get(parameter, {}).get("z")
             if other is not None:
                 averaged[parameter] = parameter.detach().lerp(other, 1 - 1 / share)
     return averaged

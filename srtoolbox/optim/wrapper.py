@@ -73,7 +73,8 @@ class OptimWrapper:
         self.device_rates: list[Tensor] = []  # of the groups, there
         # gradients over ranks, if DDP does not
         self.average: Callable[[list[Tensor]], None] | None = None
-        self._counted: Sequence[str] = getattr(optimizer, "counted", ())  # by the optimizer, in its groups
+        # by the optimizer, in its groups
+        self._counted: Sequence[str] = getattr(optimizer, "counted", ())
         is_sgd = isinstance(optimizer, torch.optim.SGD) and any(group["momentum"] for group in groups)
         self._has_momentum = is_sgd or isinstance(optimizer, Muon)
         self.nonfinite_flag: Tensor | None = None  # 1 where this iteration's step is skipped
