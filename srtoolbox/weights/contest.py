@@ -28,11 +28,14 @@ CLEAR_GAIN, CLEAR_MATCH, ALIKE = 0.2, 3.0, 0.2
 _PHOTOGRAPH = Path(skimage.__file__).parent / "data" / "coffee.png"
 # a part with strong colours: there it shows where red and blue are mixed up
 _TOP, _LEFT, _SIDE, _LARGEST_INPUT = 0, 120, 160, 64
-_LARGEST_OF_WINDOWS = 32  # of networks without a field, which take longer than their parameters tell
-_LARGE, _SIDE_OF_LARGE = 4_000_000, 96  # parameters of networks that would take seconds for it, and their part
+# of networks without a field, which take longer than their parameters tell
+_LARGEST_OF_WINDOWS = 32
+# parameters of networks that would take seconds for it, and their part
+_LARGE, _SIDE_OF_LARGE = 4_000_000, 96
 _AFFORDABLE_IMAGE = 28 * 10**8  # multiply-adds for one image of the others
 _WINDOWS = 4  # times what their parameters tell is what networks without a field take
-AFFORDABLE, AFFORDABLE_PART = 12 * 10**9, 3 * 10**9  # multiply-adds for all candidates, some tenths of a second
+# multiply-adds for all candidates, some tenths of a second
+AFFORDABLE, AFFORDABLE_PART = 12 * 10**9, 3 * 10**9
 LEAST_INPUT = 12  # pixels of a side
 # dB below the best on a part of it within which candidates are tried on the whole, how many at most,
 # and the agreement of the best below which none is right

@@ -20,7 +20,10 @@ from srtoolbox.weights.state_dicts import differences, rename_like, state_for
 from srtoolbox.weights.trial import SOUND, describe, innermost
 
 Starts = Mapping[str, tuple[Mapping[str, Any], str]]
-"""By network: the file that it starts from, loaded, and its path. One under `ALL` is for all that are in it."""
+"""By network: the file that it starts from, loaded, and its path.
+
+One under `ALL` is for all that are in it.
+"""
 ALL = ""
 
 
@@ -74,7 +77,9 @@ def starting_weights(
 
 
 def network_to_tune(source: str, scale: int | None, role: str = "generator") -> dict[str, Any]:
-    """Return `type` and arguments of a file's network; the log says what it is, and a doubt about it.
+    """Return `type` and arguments of a file's network.
+
+    The log says what it is, and a doubt about it.
 
     Args:
         source: any file that `upscale` opens, but ONNX.

@@ -66,8 +66,9 @@ def write_like(
         scale, trial: as in `read_network`; the trial tells if both are fed alike.
 
     Raises:
-        CheckpointError: another network, or tensors that have no place of their own in the original, or
-            constants there that say something else, or number types too small for the weights.
+        CheckpointError: another network, or tensors that have no place of their own in the
+            original, or constants there that say something else, or number types too small for the
+            weights.
     """
     trained = read_network(source, weights="raw", scale=scale, trial=trial)
     averaged = None if raw else averaged_weights(source, trained)
@@ -260,7 +261,10 @@ def _compute_the_same(config: Mapping[str, Any], arguments: Mapping[str, Any], t
 
 
 def _config_of(original: str | Path, scale: int | None, trial: bool) -> dict[str, Any] | None:
-    """Return the network of a file, as it looks where a trial refuses it; None where it is none known here."""
+    """Return the network of a file, as it looks where a trial refuses it.
+
+    None where it is none known here.
+    """
     for is_tried in (trial, False):
         with contextlib.suppress(CheckpointError):
             return read_network(original, scale=scale, trial=is_tried, quiet=True).config

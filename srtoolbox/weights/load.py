@@ -34,7 +34,10 @@ class NetworkFile(NamedTuple):
     run_config: dict[str, Any]  # of its run; another project's has `model.generator` alone
     source: str  # the file's path
     network: nn.Module | None = None
-    """The network with its tensors, where it is built already; a change of one changes the other."""
+    """The network with its tensors, where it is built already.
+
+    A change of one changes the other.
+    """
 
 
 def read_network(

@@ -77,7 +77,10 @@ def read_onnx(path: str | Path) -> OnnxFile:
 
 
 def files_of(path: str | os.PathLike[str]) -> list[Path]:
-    """Return an ONNX file and those beside it in which it keeps weights. Errors: see `read_onnx`."""
+    """Return an ONNX file and those beside it in which it keeps weights.
+
+    Errors: see `read_onnx`.
+    """
     path = Path(path)
     names = {_location(tensor, path)[0] for tensor in _tensors(_parsed(path)[1]) if tensor.external_data}
     return [path, *(path.with_name(name) for name in sorted(names))]

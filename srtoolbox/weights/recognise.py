@@ -112,7 +112,10 @@ def find_weights(
 
 
 def _holds_tensors(wrapped: object) -> bool:
-    """True if there are tensors in it or in its wrappers; each is looked into once, under however many names."""
+    """True if there are tensors in it or in its wrappers.
+
+    Each is looked into once, under however many names.
+    """
     seen, left = set[int](), [wrapped]
     while left:
         value = left.pop()
@@ -171,7 +174,10 @@ class ForeignNetwork(NamedTuple):
     is_tried: bool = True
     """False: it changes images by intent, and a trial on a photograph says nothing."""
     network: nn.Module | None = None
-    """The network with its tensors, where it is built already; a change of one changes the other."""
+    """The network with its tensors, where it is built already.
+
+    A change of one changes the other.
+    """
 
 
 def recognise(
@@ -306,7 +312,10 @@ def _as_ours(layout: Layout, contents: Contents, source: str, scale: int | None)
 
 
 def _built(layout: Layout, state: State, hint: int | None) -> tuple[Arguments, State]:
-    """Return a layout's arguments and tensors in our names; raises Misfit where they make no network of it."""
+    """Return a layout's arguments and tensors in our names.
+
+    Raises Misfit where they make no network of it.
+    """
     tensors = _renamed(state, layout)
     with _malformed_as_misfit():
         arguments = {**layout.arguments(tensors, hint), **layout.hidden}

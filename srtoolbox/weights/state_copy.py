@@ -56,7 +56,8 @@ class StateCopy:
         self._make_places(list(sources), pinned=bool(devices))
         with _copying(self._places[: len(sources)], list(sources.values()), devices):
             places = dict(zip(sources, self._places, strict=False))
-            if len(names) > len(places):  # some share memory: each is a tensor of its own nevertheless
+            # some share memory: each is a tensor of its own nevertheless
+            if len(names) > len(places):
                 copies = {number: places[memory].detach() for number, memory in names.items()}
             else:
                 copies = {number: places[memory] for number, memory in names.items()}

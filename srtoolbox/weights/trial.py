@@ -94,7 +94,8 @@ def try_on_photograph(
 def _is_worth_trying(config: Config, first: Config, way: Mapping[str, Any]) -> bool:
     """False for what nobody trains, and for networks that are too alike to be fed differently."""
     hidden = _hidden(config["type"])
-    if config.get("category_size") != first.get("category_size"):  # ATD's: tried as it is, of little effect
+    # ATD's: tried as it is, of little effect
+    if config.get("category_size") != first.get("category_size"):
         return False
     # what has a range of its own is the same as the one without, fed with that range
     own_range = config.get("img_range", hidden["img_range"][0]) if "img_range" in hidden else 1.0

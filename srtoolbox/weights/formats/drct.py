@@ -11,7 +11,8 @@ from srtoolbox.weights.formats.swinir import upsampling, window_size
 BLOCK = "layers.{}.swin1."
 TABLE = "attn.relative_position_bias_table"
 MASKS, INDICES = "layers.{n}.swin(2|4).attn_mask", "layers.{n}.swin{n}.attn.relative_position_index"
-SIDE_IN_WINDOWS = 4  # of the images that masks in files are for: 64 pixels, as in the authors' configs
+# of the images that masks in files are for: 64 pixels, as in the authors' configs
+SIDE_IN_WINDOWS = 4
 
 
 def drct(state: State, scale: int | None) -> Arguments:

@@ -66,7 +66,10 @@ def from_edsr_pytorch(state: State) -> State:
 
 
 def mean_of(state: State) -> Arguments:
-    """Return `img_range` and `rgb_mean` by the `sub_mean` that is left; nothing where there is none."""
+    """Return `img_range` and `rgb_mean` by the `sub_mean` that is left.
+
+    Nothing where there is none.
+    """
     if "sub_mean.bias" not in state:
         return {}
     shift = state["sub_mean.bias"]
@@ -84,7 +87,10 @@ def tail_scale(state: State) -> int:
 
 
 def edsr(state: State, scale: int | None) -> Arguments:
-    """Return EDSR's arguments; `residual_scaling` leaves no trace: wide ones are trained with 0.1."""
+    """Return EDSR's arguments.
+
+    `residual_scaling` leaves no trace: wide ones are trained with 0.1.
+    """
     first = first_convolution(state, "head.0.weight")
     return {
         "scale": tail_scale(state),

@@ -98,7 +98,8 @@ def _upsampling(state: State, features: int) -> tuple[int, str]:
 
 _ARGUMENTS = {"num_dense_blocks": (3,), "num_convs": (5,), "residual_scaling": (0.2,), "upsampling": ("nearest",)}
 _TODAY = {**_ARGUMENTS, "plus": (False,), "scale": (1, 2, 4), "unshuffle": (True,)}
-_EARLIER = {**_ARGUMENTS, "scale": (2, 3, 4, 8), "unshuffle": (False,)}  # ESRGAN+ has the names of 2018
+# ESRGAN+ has the names of 2018
+_EARLIER = {**_ARGUMENTS, "scale": (2, 3, 4, 8), "unshuffle": (False,)}
 OLD_MARKS = "1.sub.0.RDB1.conv1.0.weight 0.weight"
 MARKS_2019 = "RRDB_trunk.0.RDB1.conv1.weight trunk_conv.weight"
 MARKS = "body.0.rdb1.conv1.weight conv_body.weight"

@@ -26,7 +26,8 @@ from srtoolbox.weights.formats import (
 BLOCK = "layers.{}.residual_group.blocks.{}."
 CONSTANT = re.compile(r".*\.(attn_mask|(aligned_)?relative_position_index)")
 LARGEST = 48  # side of windows
-SIDE_IN_WINDOWS = 6  # of the images that masks in files are for: 48 pixels, as in the authors' configs
+# of the images that masks in files are for: 48 pixels, as in the authors' configs
+SIDE_IN_WINDOWS = 6
 
 
 def without_constants(state: State) -> State:
