@@ -65,7 +65,10 @@ DISTS = Judge(
 
 
 def channel_weight_faults(value: object) -> list[Fault]:
-    """Return what is wrong with a `channel_weights` argument; a file has to be there, but is not read."""
+    """Return what is wrong with a `channel_weights` argument.
+
+    A file has to be there, but is not read.
+    """
     return weight_faults(value, KEY, PUBLISHED, "of the authors' file")
 
 

@@ -1,6 +1,7 @@
 """Reading arrays from MATLAB's `.mat` files of versions 5 to 7, whatever is damaged in them.
 
-"MAT-File Format" (The MathWorks): a header of 128 bytes, then elements, each with its kind and size.
+"MAT-File Format" (The MathWorks): a header of 128 bytes, then elements, each with its kind and
+size.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _MOST = 1 << 26  # bytes of one array: a few of them may claim to grow to gigaby
 
 
 def read_mat(file: BinaryIO) -> dict[str, np.ndarray]:
-    """Return the real arrays of numbers of a file by name; texts, cells, structures and others are left out.
+    """Return the real arrays of numbers of a file by name.
+
+    Texts, cells, structures and others are left out.
 
     Raises:
         ValueError: the file is of another kind, or damaged.

@@ -187,7 +187,10 @@ class BlindMetric(LibraryMetric):
 
 @METRICS.register
 class BRISQUE(BlindMetric):
-    """Distortions told from statistics of the scene (Mittal et al., IEEE TIP 2012). Lower is better."""
+    """Distortions told from statistics of the scene (Mittal et al., IEEE TIP 2012).
+
+    Lower is better.
+    """
 
     higher_is_better = False
     library_name = "brisque"

@@ -160,7 +160,10 @@ def _reading(path: str | os.PathLike, command: str, fault: str) -> Iterator[None
 
 
 def is_baseline(name: str) -> bool:
-    """True for the name of bicubic's scores; at x1, where it changes nothing, they are the input's."""
+    """True for the name of bicubic's scores.
+
+    At x1, where it changes nothing, they are the input's.
+    """
     return name.lower().startswith("bicubic") or name == "Input"
 
 
@@ -172,7 +175,9 @@ class Baseline(NamedTuple):
 
 
 def read_baseline(path: str | os.PathLike) -> Baseline:
-    """Read bicubic's scores from the JSON of the quick start or `test.py --json`; at x1 the input's.
+    """Read bicubic's scores from the JSON of the quick start or `test.py --json`.
+
+    At x1 the input's.
 
     Raises:
         DataError: the file is missing, no JSON, or has no entry for bicubic.

@@ -197,7 +197,9 @@ def kill_process(pid: int) -> None:
 
 
 def start_apart(command: Sequence[str], output: BinaryIO) -> subprocess.Popen:
-    """Start a process that Ctrl-C in this one's terminal does not reach; all it prints goes to a file.
+    """Start a process that Ctrl-C in this one's terminal does not reach.
+
+    All it prints goes to a file.
 
     Raises OSError where there is no such program.
     """
@@ -212,7 +214,10 @@ def start_apart(command: Sequence[str], output: BinaryIO) -> subprocess.Popen:
 
 
 def pass_on(process: subprocess.Popen, signum: int) -> None:
-    """Send a signal to stop to such a process; on Windows, which knows no other there, Ctrl-Break."""
+    """Send a signal to stop to such a process.
+
+    On Windows, which knows no other there, Ctrl-Break.
+    """
     with contextlib.suppress(OSError):  # it has ended
         process.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signum) if IS_WINDOWS else signum)
 
