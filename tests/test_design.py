@@ -24,6 +24,13 @@ def test_its_rooms_are_those_of_the_imports_in_their_order() -> None:
     assert rooms == list(dict.fromkeys(room.partition(".")[0] for room in ROOMS))
 
 
+def test_the_table_names_every_folder() -> None:
+    table = TEXT.partition("## Rooms")[2].partition("## Walks")[0]
+    folders = {part for file in PACKAGE.rglob("*.py") for part in file.relative_to(PACKAGE).parent.parts}
+    inside = {"family", "mm", "projects"}  # of import_config, which has a section
+    assert folders - inside - set(re.findall(r"`(\w+)`", table)) == set()
+
+
 @pytest.mark.parametrize("name", re.findall(r"`((?:\w+/)+\w+\.py)`", TEXT))
 def test_its_files_are_there(name: str) -> None:
     root = PACKAGE.parent
