@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from srtoolbox import import_config
+from srtoolbox.apps import import_config as apps_import_config
 from srtoolbox.apps.import_config import Imported
 from srtoolbox.apps.import_config.record import Fate
 from srtoolbox.check import check
@@ -403,6 +404,16 @@ def test_nothing_is_overwritten_unasked(made, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="the suffix of a config"):
         import_config(tmp_path / "train.yml", tmp_path / "ours.yml")
     assert (tmp_path / "ours.py").read_bytes() == before
+
+
+def test_nothing_is_left_by_an_import_that_breaks_off(made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(config: Config, mode: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(apps_import_config, "check", broken)
+    with pytest.raises(KeyboardInterrupt):
+        made(BASICSR)
+    assert [path.name for path in tmp_path.iterdir()] == ["train.yml"]
 
 
 def test_a_folder_and_the_command(

@@ -220,6 +220,26 @@ def test_a_gan_of_neosr(made) -> None:
     assert "ColourLoss" not in lost and "consistency_opt" in str(told(imported, Fate.DIFFERENT))
 
 
+def test_transformers_of_redux_are_computed_in_bf16(made) -> None:
+    text = REDUX_TEXT.replace("amp_bf16: true", "amp_bf16: false")
+    _imported, values = made(text, "a.yml")
+    assert values["runtime"]["amp"] == "fp16"
+    small = "drct\n  embed_dim: 24\n  num_heads: [2]\n  window_size: 4\n  gc: 4"
+    imported, values = made(text.replace("superultracompact", small), "a.yml")
+    assert values["runtime"]["amp"] == "bf16" and "too narrow for drct" in told(imported, Fate.DIFFERENT)["use_amp"]
+
+
+def test_losses_that_compare_with_an_average(made) -> None:
+    ldl = "- type: hsluvloss\n      loss_weight: 1.0\n"
+    imported, values = made(REDUX_TEXT.replace(ldl, "- type: ldlloss\n      loss_weight: 1.0\n"), "a.yml")
+    assert values["model"]["losses"]["ldl"] == {"type": "LDLLoss"}
+    assert "train.losses[2].type" not in told(imported, Fate.DIFFERENT)
+    text = NEOSR_TEXT.replace("consistency", "ldl").replace("ema = 0.999\n", "")
+    imported, values = made(text, "a.toml")
+    assert "theirs does without" in told(imported, Fate.DIFFERENT)["train.ldl_opt.type"]
+    assert values["hooks"]["ema"] == {"type": "EMAHook", "decay": 0.999}
+
+
 def test_what_a_file_of_redux_leaves_out_is_as_there(made) -> None:
     text = REDUX_TEXT.replace("    type: pairedimagedataset\n    dataroot_gt: [datasets/hr, datasets/hr2]\n"
                               "    dataroot_lq: [datasets/lr, datasets/lr2]\n",
@@ -276,7 +296,7 @@ OWN = [
 def test_every_network_of_the_tables_can_be_built(
     project: Project, network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_config, "_faults", lambda text, target: ())  # which builds it three times, with values
+    monkeypatch.setattr(import_config, "_faults", lambda text, name: ())  # which builds it three times, with values
     text, name = (REDUX_TEXT, "a.yml") if project is REDUX else (NEOSR_TEXT, "a.toml")
     old = "superultracompact" if project is REDUX else '"compact"\nnum_feat = 8'
     (tmp_path / name).write_text(text.replace(old, network if project is REDUX else f'"{network}"'), encoding="utf-8")

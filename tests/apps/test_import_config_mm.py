@@ -173,6 +173,16 @@ def test_a_network_of_mmediting(made) -> None:
     assert values["data"]["val"]["metrics"] == {"psnr": {"type": "PSNR", "crop_border": 4}}
 
 
+def test_steps_are_counted_as_there(made) -> None:
+    text = MMAGIC.replace("train_cfg=dict(),", "train_cfg=dict(disc_steps=2, disc_init_steps=3),")
+    text = text.replace("clip_grad=dict(max_norm=2),", "accumulative_counts=4,")
+    imported, values = made(text)
+    assert values["model"]["disc_steps"] == 2 and values["model"]["disc_init_iters"] == 3 and values["accumulate"] == 4
+    different = told(imported, Fate.DIFFERENT)
+    assert "of 4 batches" in different["optim_wrapper.generator.accumulative_counts"]
+    assert not any("disc_steps" in key for key in different)
+
+
 def test_a_perceptual_loss_that_says_little_is_as_there(made) -> None:
     imported, values = made(MMAGIC.replace("style_weight=0,\n        norm_img=False)", ")"))
     assert values["model"]["losses"]["perceptual"]["style_weight"] == 1.0

@@ -97,12 +97,13 @@ def _imported(
         raise ConfigError(f"{record.reading}: its value is not of the form that {name} gives it ({error})") from error
     _comment(draft, record)
     text = draft.text(_title(path, f"{name} {origin.version}", values.get("name")))
-    faults = _faults(text, target)
+    faults = _faults(text, "config.py" if target is None else target.name)
     head = [f"{path}: {name} {origin.version} ({origin.why})", record.counts()]
     head += [f"check: {fault}" for fault in faults]
     report = record.report(head)
-    if target is not None:
+    if target is not None:  # both are whole by now, and written one after the other
         write_text(target.with_suffix(REPORT), report)
+        write_text(target, text)
     return Imported(os.fspath(path), origin, text, report, record, faults)
 
 
@@ -192,10 +193,10 @@ def _comment(draft: Draft, record: Record) -> None:
         draft.comment(entry.target, f"{entry.key}: {entry.text}")
 
 
-def _faults(text: str, target: Path | None) -> tuple[str, ...]:
-    """Write a config to its place, or for a moment elsewhere, and return what `check` finds in it."""
+def _faults(text: str, name: str) -> tuple[str, ...]:
+    """Return what `check` finds in a config of this name, which is written elsewhere for the moment."""
     with tempfile.TemporaryDirectory() as folder:
-        place = target or Path(folder, "config.py")
+        place = Path(folder, name)
         write_text(place, text)
         try:
             config = Config.fromfile(place)

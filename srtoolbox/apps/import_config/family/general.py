@@ -89,8 +89,14 @@ def _read_precision(job: Import) -> None:
     is_bf16 = bool(options.take(bf16, False))
     amp = None
     if options.take("use_amp", False):
-        amp = "bf16" if is_bf16 else "fp16"
-        options.mapped("use_amp", "runtime.amp", repr(amp))
+        network = options.peek("network_g")
+        kind = str(network.get("type", "")) if isinstance(network, dict) else ""
+        is_wide = kind.lower() in job.project.without_fp16
+        amp = "bf16" if is_bf16 or is_wide else "fp16"
+        if is_wide and not is_bf16:
+            options.different("use_amp", "runtime.amp", f"'bf16', as there: fp16 is too narrow for {kind}")
+        else:
+            options.mapped("use_amp", "runtime.amp", repr(amp))
         if bf16 in options:
             options.mapped(bf16, "runtime.amp", repr(amp))
     else:

@@ -28,6 +28,7 @@ class Project:
         flips: what `use_hflip` and `use_rot` are where a file says nothing of them.
         clips: whether gradients are clipped where a file says nothing of it.
         gan_weight: of the GAN loss, where a file says nothing of it.
+        without_fp16: networks that are computed in bf16 where a file asks for fp16.
         pool: how many pairs are mixed where a file says nothing of it.
         degradations: {their option: its value where a file says nothing of it}, if not as published.
         gt_before: pixels of GT that are degraded before the crop is cut.
@@ -46,6 +47,7 @@ class Project:
     flips: bool = False
     clips: bool = False
     gan_weight: float = 1.0
+    without_fp16: frozenset[str] = frozenset()
     pool: int = 180
     degradations: Mapping[str, Any] = field(default_factory=dict)
     gt_before: int = 400

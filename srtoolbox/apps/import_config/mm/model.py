@@ -115,10 +115,6 @@ def _read_steps(options: Options, model: Options, draft: Draft) -> None:
         value = holder.number(name, int, default)
         if value == default:
             holder.same(name, "the default")
-        elif name == "disc_steps":
-            meaning = "the generator learns in one of so many iterations; there the discriminator does so many a step"
-            holder.different(name, f"model.{target}", meaning)
-            draft.set(f"model.{target}", value)
         else:
             draft.set(f"model.{target}", value)
             holder.mapped(name, f"model.{target}", f"{value}")

@@ -78,7 +78,8 @@ def _entry(holder: Options, network: str, draft: Draft) -> dict[str, Any]:
     steps = holder.number("accumulative_counts", int, 1)
     if steps > 1:
         draft.set("accumulate", steps)
-        holder.mapped("accumulative_counts", "accumulate", f"{steps}")
+        counted = f"an iteration here is a step, of {steps} batches; there it is a batch: divide max_iters and the rest"
+        holder.different("accumulative_counts", "accumulate", counted)
     for name in ("constructor", "dtype", "loss_scale", "accumulative_counts"):
         holder.same(name, "the toolbox's own")
     return entry

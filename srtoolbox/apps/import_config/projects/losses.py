@@ -105,7 +105,6 @@ LDL = Counterpart(
     names=WEIGHT,
     fixed={"reduction": MEAN},
     unused={"criterion": "l1, as in its paper", "ksize": "windows of 7 x 7 pixels"},
-    different="as in its paper, where the average of the weights says which pixels count; theirs does without",
 )
 LOSSES = {
     **BASICSR,

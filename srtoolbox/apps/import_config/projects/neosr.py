@@ -8,7 +8,7 @@ from srtoolbox.apps.import_config.counterpart import Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects import networks as nets
 from srtoolbox.apps.import_config.projects.basicsr import FUSED, OPTIMIZERS, UNET
-from srtoolbox.apps.import_config.projects.losses import LOSSES, STANDING_IN
+from srtoolbox.apps.import_config.projects.losses import LDL, LOSSES, STANDING_IN
 from srtoolbox.apps.import_config.projects.redux import ALL_METRICS
 
 FLASH = {"flash_attn": "torch chooses the fastest attention that there is"}
@@ -76,12 +76,13 @@ OWN_OPTIMIZERS = {
         ),
     ),
 }
+AVERAGED = "as in its paper, where the average of the weights says which pixels count; theirs does without"
 CROPPED = ("calculate_psnr", "calculate_ssim")
 NEOSR = Project(
     name="neosr",
     networks=NETWORKS,
     discriminators=DISCRIMINATORS,
-    losses=LOSSES,
+    losses={**LOSSES, **dict.fromkeys(("ldl", "ldlloss", "ldl_loss"), replace(LDL, different=AVERAGED))},
     metrics={**ALL_METRICS, **{name: ALL_METRICS[name].but(crop_border=4) for name in CROPPED}},
     optimizers={**OPTIMIZERS, **OWN_OPTIMIZERS},
     datasets={"paired": "paired", "single": "single", "otf": "degraded"},

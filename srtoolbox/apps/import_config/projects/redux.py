@@ -116,6 +116,9 @@ REDUX = Project(
     models={},
     other_tasks=dict.fromkeys(("pairedvideodataset", "tscunet", "tscunet_v2"), VIDEO),
     flips=True,
+    without_fp16=frozenset(
+        name for name in NETWORKS if name.partition("_")[0] in ("atd", "dat", "drct", "hat", "srformer", "swinir")
+    ),
     pool=120,
     degradations=DEGRADATIONS,
 )
