@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from srtoolbox.cli.options import CommandParser, add_device, positive, terminable
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, positive, terminable
 
 SUMMARY = "upscale in the browser: a page that this machine serves"
 EXAMPLE = """example:
@@ -21,20 +21,26 @@ def main(argv: Sequence[str]) -> int:
     parser = CommandParser("ui", __doc__, EXAMPLE)
     add = parser.add_argument
     add("--weights", metavar="DIR", help="a folder with files of weights to choose from")
+    config = "a config whose model.generator is the network of weights that are not recognised; as often as wanted"
+    add("--config", dest="configs", action="append", default=[], metavar="FILE", help=config)
     host = "the address to listen on (default: 127.0.0.1: this machine alone)"
     add("--host", default="127.0.0.1", metavar="NAME", help=host)
     add("--port", type=int, default=0, metavar="N", help="the port (default: one that is free)")
-    add("--token", metavar="TEXT", help="16 characters or more that the address must have (default: a new one)")
+    add(
+        "--token",
+        metavar="TEXT",
+        help="16 characters or more that the address must have; lists of processes show it (default: a new one)",
+    )
     pixels = "of an image, or of a video's frame (default: 50000000)"
     add("--max-pixels", type=positive, default=50_000_000, metavar="N", help=pixels)
     add("--max-files", type=positive, default=200, metavar="N", help="at a time (default: 200)")
     add("--max-bytes", type=positive, default=2_000_000_000, metavar="N", help="of a file (default: 2000000000)")
     add_device(parser)
+    add_plugin(parser)
     args = parser.parse(argv)
     if not 0 <= args.port < 65536:
         parser.error(f"--port is 0 ... 65535, got {args.port}")
     from srtoolbox.errors import SrtoolboxError
-    from srtoolbox.logger import setup_logging
 
     try:
         from srtoolbox.apps.ui.server import is_local, serve
@@ -44,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
         raise SrtoolboxError(f"the page needs the package {error.name}: pip install 'srtoolbox[ui]'") from error
     from srtoolbox.apps.ui.uploads import Limits
 
-    setup_logging()
+    parser.prepare(args)
 
     def ready(address: str, stop: Callable[[], None]) -> None:
         print(f"open {address}  (Ctrl-C ends it, and deletes what was uploaded)", flush=True)
@@ -55,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     with terminable(), parser.option_errors():
         serve(
             args.weights,
+            configs=args.configs,
             host=args.host,
             port=args.port,
             token=args.token,

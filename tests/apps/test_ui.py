@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.ui.jobs import Settings
+from srtoolbox.apps.ui.making import ended_between_layers
+from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.store import Store
 from srtoolbox.apps.ui.uploads import Limits, Upload, shown_name, stored_name
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.cli import main
 from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import encode_image
+from srtoolbox.io.tensor_files import save_tensors
+from srtoolbox.registry import NETWORKS
 
 IMAGE = encode_image(np.zeros((4, 5, 3), np.uint8))
 
@@ -126,6 +135,10 @@ def test_bytes_are_limited_of_all_that_is_kept_and_comes(tmp_path: Path) -> None
         {"weights": "0", "dtype": "fp8"},
         {"weights": "0", "dtype": []},
         {"weights": "0", "ext": "exe"},
+        {"weights": "0", "ext": "jpg", "quality": 0},
+        {"weights": "0", "wrap": "z"},
+        {"weights": "0", "scale": 2.5},
+        {"weights": "0", "transparency": None},
     ],
 )
 def test_settings_that_are_not_possible(values: dict) -> None:
@@ -135,7 +148,10 @@ def test_settings_that_are_not_possible(values: dict) -> None:
 
 def test_settings_as_a_command_line_has_them() -> None:
     settings = Settings.read({"weights": "0", "tile": 0, "outscale": 2, "keep_colour": True})
-    assert settings.for_upscaler() == {"tile": None, "dtype": "fp32", "keep_colour": True, "outscale": 2}
+    others = {"dtype": "fp32", "ensemble": False, "wrap": None}
+    assert settings.for_upscaler() == {"tile": None, "keep_colour": True, "outscale": 2, **others}
+    assert Settings.read({"weights": "0", "quality": 80}).quality is None  # PNG has none
+    assert Settings.read({"weights": "0", "ext": "webp", "quality": 80}).quality == 80
 
 
 def test_networks_of_a_folder_are_described(espcn: str, tmp_path: Path) -> None:
@@ -150,6 +166,63 @@ def test_networks_of_a_folder_are_described(espcn: str, tmp_path: Path) -> None:
     for key in ("2", "-1", "../x", "9" * 50):
         with pytest.raises(KeyError):
             networks.describe(key)
+
+
+def test_a_config_tells_what_weights_leave_open(tmp_path: Path) -> None:
+    network = {"type": "SRCNN", "scale": 3}
+    save_tensors(tmp_path / "net.pth", NETWORKS.build(network).state_dict())
+    save_tensors(tmp_path / "strange.pth", {"part.w": torch.zeros(2, 2)})
+    config = tmp_path / "net.json"
+    config.write_text(json.dumps({"model": {"generator": network}}))
+    networks = Networks(tmp_path, Store(tmp_path / "store", Limits()), [config])
+    assert networks.configs() == [{"key": "0", "name": str(config)}]
+    described = networks.describe("0")
+    assert described.scale is None and "say it: `Scale of weights`, or an x2 in" in described.text
+    assert networks.describe("0", scale=2).text.startswith("SRCNN x2, ")
+    assert networks.describe("0", config="0").text.startswith("SRCNN x3, ")
+    assert "name its config (`srtoolbox ui --config`)" in networks.describe("1").text
+    settings = Settings.read({"weights": "0", "config": "0", "scale": 3, "trial": False})
+    assert networks.checkpoint(settings) == Checkpoint(tmp_path / "net.pth", str(config), 3, False, alpha=0.0)
+    with pytest.raises(KeyError):
+        networks.describe("0", config="1")
+    with pytest.raises(SrtoolboxError, match="no such config file"):
+        Networks(tmp_path, Store(tmp_path / "store", Limits()), [tmp_path / "missing.py"])
+
+
+def test_no_job_is_taken_where_the_page_is_full(espcn: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store", Limits(bytes=len(IMAGE)))
+    upload = add(store, "a.png")
+    (tmp_path / "net.pth").write_bytes(Path(espcn).read_bytes())
+    queue = Queue(store, Networks(tmp_path, store), "cpu")
+    upload.path.with_name("result0.png").write_bytes(b"x" * 7 * len(IMAGE))
+    with pytest.raises(SrtoolboxError, match=r"^a\.png: this page holds as many bytes as it takes"):
+        queue.add(upload, Settings("0"))
+    queue.close()
+
+
+def test_a_network_ends_between_two_layers_in_its_own_thread_alone() -> None:
+    passed = []
+
+    def layer(name: str) -> nn.Module:
+        module = nn.Identity()
+        module.register_forward_hook(lambda *_: passed.append(name))
+        return module
+
+    def look() -> None:
+        if "first" in passed:
+            raise KeyboardInterrupt
+
+    network = nn.Sequential(layer("first"), layer("second"))
+    with ended_between_layers(look):
+        with pytest.raises(KeyboardInterrupt):
+            network(torch.zeros(1))
+        assert passed == ["first"]
+        other = threading.Thread(target=network, args=(torch.zeros(1),))
+        other.start()
+        other.join()
+        assert passed == ["first", "first", "second"]
+    network(torch.zeros(1))
+    assert passed[3:] == ["first", "second"]
 
 
 def test_the_command_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:

@@ -17,12 +17,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from srtoolbox.apps.ui.uploads import Limits
+from srtoolbox.apps.video.frames import frames as each_frame
+from srtoolbox.apps.video.frames import probe
 from srtoolbox.cli import main
-from srtoolbox.image import encode_image
+from srtoolbox.image import decode_image, encode_image
 from srtoolbox.io.tensor_files import load_tensors, save_tensors
 from tests.apps.browsing import WatchedPage, browser
+from tests.apps.clips import make_clip
 
 pytest.importorskip("uvicorn", reason="needs the extra 'ui'")
 server = pytest.importorskip("srtoolbox.apps.ui.server", reason="needs the extra 'ui'")
@@ -118,11 +122,12 @@ def served(browser, weights: Path) -> Iterator[Served]:
     assert all(url.startswith((opened.base, "data:")) for url in opened.requests)
 
 
-def by_command(tmp_path: Path, image: bytes, *options: str) -> bytes:
+def by_command(tmp_path: Path, image: bytes, *options: str, suffix: str = ".png") -> bytes:
     """Return what `srtoolbox upscale` makes of an image."""
     (tmp_path / "in.png").write_bytes(image)
-    assert main(["upscale", options[0], str(tmp_path / "in.png"), "-o", str(tmp_path / "out.png"), *options[1:]]) == 0
-    return (tmp_path / "out.png").read_bytes()
+    out = tmp_path / f"out{suffix}"
+    assert main(["upscale", options[0], str(tmp_path / "in.png"), "-o", str(out), *options[1:]]) == 0
+    return out.read_bytes()
 
 
 def test_two_images_become_what_the_command_makes(
@@ -137,6 +142,8 @@ def test_two_images_become_what_the_command_makes(
     for number, image in enumerate(images):
         assert served.result(number) == by_command(tmp_path, image, str(weights / "first.pth"), "--device", "cpu")
     assert served.page.evaluate("window.broken === undefined")
+    said = served.page.locator(f"{LINE} .message").first.inner_text()
+    assert said.startswith("a.png: its colours differ visibly") and said.endswith("`Keep colours` takes it out")
     with served.page.expect_download() as download:
         served.page.click("#all")
     archive = zipfile.ZipFile(io.BytesIO(Path(download.value.path()).read_bytes()))
@@ -166,6 +173,7 @@ def test_blend_scale_and_colours_are_those_of_the_command(
         served.page.keyboard.press("ArrowRight")
     assert served.page.inner_text("#share") == "70 %"
     served.page.fill("#outscale", "2.5")
+    served.page.click("#more summary")
     served.page.select_option("#tile", "128")
     served.page.check("#keep_colour")
     served.drop(("a.png", image))
@@ -175,6 +183,102 @@ def test_blend_scale_and_colours_are_those_of_the_command(
     options += ["--keep-colour", "--device", "cpu"]
     assert served.result() == by_command(tmp_path, image, str(weights / "first.pth"), *options)
     assert "70% of second.pth" in served.page.inner_text(LINE)
+
+
+def test_all_settings_are_those_of_the_command(
+    served: Served, weights: Path, tmp_path: Path, photo: np.ndarray
+) -> None:
+    alpha, file = np.tile(np.arange(0, 250, 5, dtype=np.uint8), (40, 1))[..., None], io.BytesIO()
+    Image.fromarray(np.concatenate([photo[:40, :50], alpha], 2)).save(file, "PNG")
+    image = file.getvalue()
+    served.choose("first.pth")
+    served.page.click("#more summary")
+    served.page.select_option("#ext", "webp")
+    served.page.fill("#quality", "80")
+    served.page.select_option("#transparency", "bicubic")
+    served.page.select_option("#wrap", "xy")
+    served.page.check("#ensemble")
+    served.page.uncheck("#provenance")
+    served.drop(("a.png", image))
+    served.page.wait_for_selector("#files > li")
+    served.page.click("#start")
+    options = ["--quality", "80", "--transparency", "bicubic", "--wrap", "xy", "--ensemble", "--no-provenance"]
+    options += ["--device", "cpu"]
+    assert served.result() == by_command(tmp_path, image, str(weights / "first.pth"), *options, suffix=".webp")
+
+
+def test_weights_that_fit_any_scale_are_told_one(served: Served, tmp_path: Path, photo: np.ndarray) -> None:
+    torch.manual_seed(0)
+    shapes = {"conv1": (64, 1, 9, 9), "conv2": (32, 64, 5, 5), "conv3": (1, 32, 5, 5)}
+    state = {f"{name}.weight": 0.02 * torch.randn(shape) for name, shape in shapes.items()}
+    state |= {f"{name}.bias": torch.full(shape[:1], 0.01) for name, shape in shapes.items()}
+    save_tensors(tmp_path / "plain.pth", state)
+    image = encode_image(np.ascontiguousarray(photo[:40, :50]))
+    served.drop(("plain.pth", (tmp_path / "plain.pth").read_bytes()), ("a.png", image))
+    served.until("document.querySelector('#described').textContent.includes('say it: `Scale of weights`, or an x2 in')")
+    served.page.fill("#scale", "2")
+    served.page.keyboard.press("Tab")
+    served.until("document.querySelector('#described').textContent.startsWith('SRCNN x2, ')")
+    served.page.click("#start")
+    served.page.wait_for_selector(f"{LINE}[data-state=failed]")
+    assert "`Untried` opens it as it is" in served.page.inner_text(f"{LINE} .message")
+    served.page.check("#untried")
+    served.page.get_by_role("button", name="Upscale a.png again").click()
+    options = ["--scale", "2", "--no-trial", "--device", "cpu"]
+    by_it = by_command(tmp_path, image, str(tmp_path / "plain.pth"), *options)
+    served.page.locator(f"{LINE}[data-state=done]").wait_for()
+    with served.page.expect_download() as download:
+        served.page.locator(f"{LINE}[data-state=done] a").click()
+    assert Path(download.value.path()).read_bytes() == by_it
+
+
+def test_what_is_not_needed_any_more_is_removed(served: Served, weights: Path, photo: np.ndarray) -> None:
+    served.drop(
+        ("dropped.pth", (weights / "first.pth").read_bytes()),
+        ("a.png", encode_image(np.ascontiguousarray(photo[:20, :20]))),
+    )
+    served.until("document.querySelector('#described').textContent.startsWith('ESPCN x3, ')")
+    assert served.page.locator("#files .note").first.inner_text().startswith("weights, ")
+    served.page.locator("#files > li").nth(1).wait_for()
+    served.page.click("#start")
+    assert served.result()
+    address = served.page.locator(f"{LINE} a").get_attribute("href")
+    served.page.get_by_role("button", name="Remove this result of a.png").press("Enter")
+    served.until(f"document.querySelectorAll('{LINE}').length === 0")
+    assert served.context.request.get(served.base + address).status == 404
+    assert served.page.locator("#compare").is_hidden()
+    served.page.get_by_role("button", name="Remove dropped.pth").press("Enter")
+    served.until("document.querySelectorAll('#files > li').length === 1")
+    assert served.page.locator("#weights option", has_text="dropped.pth").count() == 0
+    assert served.page.evaluate("document.activeElement.getAttribute('aria-label')") == "Remove a.png"
+    served.page.keyboard.press("Enter")
+    served.until("document.querySelectorAll('#files > li').length === 0 && document.activeElement.id === 'choose'")
+
+
+def test_the_page_fits_a_phone_and_goes_by_keyboard(served: Served, tmp_path: Path, photo: np.ndarray) -> None:
+    served.page.set_viewport_size({"width": 360, "height": 700})
+    (tmp_path / "a_photo_with_a_name_that_is_far_too_long_for_a_phone_of_this_width.png").write_bytes(
+        encode_image(np.ascontiguousarray(photo[:20, :20]))
+    )
+    page = served.page
+    page.keyboard.press("Tab")
+    assert (
+        page.evaluate("document.activeElement.id") == "choose" and page.locator("#choose").bounding_box()["width"] > 50
+    )
+    page.set_input_files("#choose", [*tmp_path.glob("*.png")])
+    page.wait_for_selector("#files > li")
+    page.keyboard.press("Tab")
+    page.keyboard.press("ArrowDown")  # to the first network, bicubic.pth
+    page.wait_for_selector("#described:not(:empty)")
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "start":
+            break
+    page.keyboard.press("Enter")
+    page.locator(f"{LINE} a").wait_for()
+    page.click("#more summary")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.screenshot(path=tmp_path / "phone.png", full_page=True)
 
 
 def test_what_cannot_be_is_said_in_a_sentence(served: Served, photo: np.ndarray) -> None:
@@ -230,6 +334,7 @@ def test_cancelled_jobs_end_and_the_others_go_on(
 
     monkeypatch.setattr(Upscaler, "bands", slow)
     served.choose("first.pth")
+    served.page.click("#more summary")
     served.page.select_option("#tile", "128")
     wide = encode_image(np.ascontiguousarray(np.tile(photo[:60, :60], (5, 1, 1))))
     served.drop(*((f"{name}.png", wide) for name in "abc"))
@@ -281,6 +386,7 @@ def test_every_control_has_a_name(served: Served, photo: np.ndarray) -> None:
     served.page.wait_for_selector("#files > li")
     served.page.click("#start")
     served.page.locator(f"{LINE} a").wait_for()
+    served.page.click("#more summary")
     nameless = served.page.evaluate(
         """() => [...document.querySelectorAll("button, select, input, a, progress")].filter(each =>
             !each.getAttribute("aria-label") && !each.textContent.trim() && !(each.labels && each.labels.length))
@@ -289,20 +395,27 @@ def test_every_control_has_a_name(served: Served, photo: np.ndarray) -> None:
     assert [html for html in nameless if "hidden" not in html] == []
 
 
-def test_a_video_is_upscaled(served: Served, tmp_path: Path, photo: np.ndarray) -> None:
+def test_a_video_is_upscaled_and_compared_by_its_frames(served: Served, tmp_path: Path) -> None:
     av = pytest.importorskip("av", reason="needs the extra 'video'")
-    clip = io.BytesIO()
-    with av.open(clip, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=10)
-        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-        for shift in range(5):
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(photo[shift : shift + 32, :48]), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    clip = make_clip(tmp_path / "clip.mp4", number=5).read_bytes()
     served.choose("first.pth")
-    served.drop(("clip.mp4", clip.getvalue()))
+    served.drop(("clip.mp4", clip))
     served.page.wait_for_selector("#files > li")
     served.page.click("#start")
-    with av.open(io.BytesIO(served.result())) as made:
-        frames = [frame.to_ndarray(format="rgb24") for frame in made.decode(video=0)]
-    assert len(frames) == 5 and frames[0].shape == (96, 144, 3)
+    made = served.result()
+    with av.open(io.BytesIO(made)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) == 5 and frames[0].shape == (144, 192, 3)
+    said = served.page.inner_text(f"{LINE} .message")
+    assert said.startswith("clip.mp4: its colours differ visibly") and said.endswith("`Keep colours` takes it out")
+    assert served.page.inner_text("#frame") == "3 of 5"
+    served.page.get_by_role("button", name="Compare clip.mp4 before and after").click()
+    served.page.focus("#at")
+    served.page.keyboard.press("ArrowRight")
+    served.until("[...document.querySelectorAll('#viewer-0 img')].every(each => each.src.endsWith('?frame=3'))")
+    assert served.page.inner_text("#frame") == "4 of 5"
+    served.page.evaluate("Promise.all([...document.images].map(image => image.decode()))")
+    (tmp_path / "made.mp4").write_bytes(made)
+    shown = served.context.request.get(served.base + "jobs/1/image?frame=3").body()
+    by_it = [frame.image for frame in each_frame(probe(tmp_path / "made.mp4"))]
+    np.testing.assert_array_equal(decode_image(shown, "shown"), by_it[3])

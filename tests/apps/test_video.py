@@ -21,7 +21,7 @@ from srtoolbox import colour_shift
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.results import read_steps
 from srtoolbox.apps.video import upscale as module
-from srtoolbox.apps.video.frames import frames, probe
+from srtoolbox.apps.video.frames import frame_at, frames, probe
 from srtoolbox.apps.video.parts import Encoding
 from srtoolbox.apps.video.upscale import upscale_video
 from srtoolbox.cli import main
@@ -114,6 +114,14 @@ def test_what_declares_nothing_declares_what_was_taken(tmp_path: Path) -> None:
     with av.open(str(tmp_path / "out.mp4")) as container:
         frame = next(container.decode(video=0))
         assert (int(frame.colorspace), int(frame.color_range)) == (6, 1)
+
+
+def test_a_frame_by_its_time_is_that_of_its_number(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", pts=[512 * 3 + 512 * number for number in range(20)], number=20)
+    images = [frame.image for frame in frames(probe(clip))]
+    for number in (0, 7, 19):
+        np.testing.assert_array_equal(frame_at(clip, number / 25), images[number])
+    np.testing.assert_array_equal(frame_at(clip, 60), images[-1])
 
 
 def test_ten_bits_stay_ten(tmp_path: Path) -> None:

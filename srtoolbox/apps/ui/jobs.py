@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 from srtoolbox.apps.networks import UpscalerSettings
 from srtoolbox.apps.ui.uploads import Upload
 from srtoolbox.errors import OptionError
+from srtoolbox.image.file_types import QUALITY_SUFFIXES
+from srtoolbox.inference.upscaler import WRAPS
 
 FORMATS = ("png", "jpg", "webp", "tiff")
 DTYPES = ("fp32", "fp16", "bf16")
+TRANSPARENCIES = ("network", "bicubic")
 MOST_TIMES = 16
 """Pixels of a result over the most that an input may have; also the largest scale."""
 
@@ -26,42 +29,100 @@ class Settings(NamedTuple):
     other: str = ""
     """That of another training to blend with; '': none."""
     alpha: float = 0.5
+    scale: int | None = None
+    """Of weights that fit any."""
+    config: str = ""
+    """The key of a config for weights that are not recognised; '': none."""
+    trial: bool = True
     outscale: float | None = None
     tile: int | str | None = "auto"
     dtype: str = "fp32"
+    ensemble: bool = False
+    wrap: str | None = None
     keep_colour: bool = False
+    transparency: Literal["network", "bicubic"] = "network"
     ext: str = "png"
+    quality: int | None = None
+    provenance: bool = True
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Settings:
         """Return the settings that a page has sent. Raises OptionError at a value that is not possible."""
-        tile, outscale, alpha = values.get("tile", "auto"), values.get("outscale"), values.get("alpha", 0.5)
-        is_side = isinstance(tile, int) and not isinstance(tile, bool) and 0 <= tile <= 65536
-        if tile != "auto" and not is_side:
-            raise OptionError(f"Tile is auto, or a number of pixels, or 0 for the image in one piece, got {tile!r}")
+        weights, other = str(values.get("weights") or ""), str(values.get("other") or "")
+        if not weights:
+            raise OptionError("No network is chosen: choose or drop a file of weights")
+        alpha, outscale, ext = (
+            values.get("alpha", 0.5),
+            values.get("outscale"),
+            _one_of(values, "ext", FORMATS, "Format"),
+        )
         if outscale is not None and not (_is_number(outscale) and 0 < outscale <= MOST_TIMES):
             raise OptionError(f"Scale is a number above 0, at most {MOST_TIMES}, got {outscale!r}")
         if not (_is_number(alpha) and 0 <= alpha <= 1):
             raise OptionError(f"The blend is a share from 0 to 1, got {alpha!r}")
-        dtype, ext = values.get("dtype", "fp32"), values.get("ext", "png")
-        if dtype not in DTYPES:
-            raise OptionError(f"Precision is one of {', '.join(DTYPES)}, got {dtype!r}")
-        if ext not in FORMATS:
-            raise OptionError(f"Format is one of {', '.join(FORMATS)}, got {ext!r}")
-        weights, other = str(values.get("weights") or ""), str(values.get("other") or "")
-        if not weights:
-            raise OptionError("No network is chosen: choose or drop a file of weights")
-        keeps = values.get("keep_colour") is True
-        return cls(weights, other, float(alpha) if other else 0.5, outscale, tile or None, dtype, keeps, ext)
+        return cls(
+            weights,
+            other,
+            float(alpha) if other else 0.5,
+            read_scale(values.get("scale")),
+            str(values.get("config") or ""),
+            values.get("trial") is not False,
+            outscale,
+            _tile(values.get("tile", "auto")),
+            _one_of(values, "dtype", DTYPES, "Precision"),
+            values.get("ensemble") is True,
+            _one_of(values, "wrap", WRAPS, "Wrap") if values.get("wrap") else None,
+            values.get("keep_colour") is True,
+            "bicubic" if _one_of(values, "transparency", TRANSPARENCIES, "Transparency") == "bicubic" else "network",
+            ext,
+            _quality(values.get("quality")) if f".{ext}" in QUALITY_SUFFIXES else None,
+            values.get("provenance") is not False,
+        )
 
     def for_upscaler(self) -> UpscalerSettings:
-        """Return the arguments of `Upscaler`; what is as usual is left out, as a command line does."""
-        settings: UpscalerSettings = {"tile": self.tile, "dtype": self.dtype, "keep_colour": self.keep_colour}
-        return settings if self.outscale is None else settings | {"outscale": self.outscale}
+        """Return the arguments of `Upscaler`."""
+        return {
+            "tile": self.tile,
+            "dtype": self.dtype,
+            "ensemble": self.ensemble,
+            "wrap": self.wrap,
+            "keep_colour": self.keep_colour,
+            "outscale": self.outscale,
+        }
 
 
-def _is_number(value: object) -> bool:
+def read_scale(value: object) -> int | None:
+    """Return a scale of weights that a page has sent. Raises OptionError where it is none."""
+    if value is not None and not (_is_whole(value) and 1 <= value <= MOST_TIMES):
+        raise OptionError(f"Scale of weights is a whole number from 1 to {MOST_TIMES}, got {value!r}")
+    return value
+
+
+def _one_of(values: Mapping[str, Any], name: str, known: Sequence[str], label: str) -> str:
+    value = values.get(name, known[0])
+    if value not in known:
+        raise OptionError(f"{label} is one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def _tile(value: object) -> int | str | None:
+    if value != "auto" and not (_is_whole(value) and 0 <= value <= 65536):
+        raise OptionError(f"Tile is auto, or a number of pixels, or 0 for the image in one piece, got {value!r}")
+    return value or None
+
+
+def _quality(value: object) -> int | None:
+    if value is not None and not (_is_whole(value) and 1 <= value <= 100):
+        raise OptionError(f"Quality is a whole number from 1 to 100, got {value!r}")
+    return value
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass
@@ -93,6 +154,7 @@ class Job:
             "file": self.upload.key,
             "name": self.upload.name,
             "kind": self.upload.kind,
+            "frames": self.upload.frames,
             "label": self.label,
             "before": [self.upload.width, self.upload.height],
             "size": self.size,

@@ -8,32 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
 import itertools
-import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
-from srtoolbox.apps.folder.upscale import upscale_folder
-from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings
+from srtoolbox.apps.ui.making import ended_between_layers, make_images, make_video
 from srtoolbox.apps.ui.store import FULL, Store
 from srtoolbox.apps.ui.uploads import Upload, plain
 from srtoolbox.apps.ui.weights import Networks
-from srtoolbox.apps.video import upscale_video
 from srtoolbox.errors import SrtoolboxError
+from srtoolbox.io import files
 from srtoolbox.logger import LOGGER
 from srtoolbox.resize import output_length
 from srtoolbox.text import first_line
 
 
-class _CancelledError(Exception):
-    """The user wants a job of the running call no more."""
+class _CancelledError(BaseException):
+    """The user does not want the job any more that runs. No fault: whoever takes those lets this one through."""
 
 
 class Queue:
@@ -51,6 +47,8 @@ class Queue:
         self._numbers = itertools.count(1)
         self._change = threading.Condition()
         self._ends = False
+        self._current: Job
+        """The job that the network works for."""
         self._thread = threading.Thread(target=self._work, name="srtoolbox-ui", daemon=True)
         self._thread.start()
 
@@ -79,7 +77,7 @@ class Queue:
         names = []
         scale = None
         for key in filter(None, (settings.weights, settings.other)):
-            described = self._networks.describe(key)
+            described = self._networks.describe(key, settings.scale, settings.config)
             if described.scale is None:
                 raise SrtoolboxError(described.text)
             scale = scale or described.scale
@@ -97,19 +95,33 @@ class Queue:
         """Return a job. Raises KeyError."""
         return self._jobs[key]
 
-    def cancel(self, key: str) -> None:
-        """End a job that waits or runs; a running one ends with its next rows. Raises KeyError."""
+    def end(self, key: str) -> None:
+        """Cancel a job that waits or runs (its network stops before its next layer); forget one that has ended.
+
+        The result of one that is forgotten is deleted. Raises KeyError.
+        """
         with self._change:
             job = self._jobs[key]
             if job.state in ("waiting", "running"):
                 job.state = "cancelled"
+            else:
+                self._forget(job)
 
     def remove_of(self, upload_key: str) -> None:
-        """Cancel and forget the jobs of a file."""
+        """Cancel and forget the jobs of an image or a video; cancel those that wait for a file of weights."""
         with self._change:
-            for job in [job for job in self._jobs.values() if job.upload.key == upload_key]:
-                job.state = "cancelled"
-                del self._jobs[job.key]
+            for job in [*self._jobs.values()]:
+                is_needed = upload_key in (job.upload.key, job.settings.weights, job.settings.other)
+                if is_needed and job.state in ("waiting", "running"):
+                    job.state = "cancelled"
+                if job.upload.key == upload_key:
+                    self._forget(job)
+
+    def _forget(self, job: Job) -> None:
+        del self._jobs[job.key]
+        if job.result is not None:
+            with contextlib.suppress(OSError):  # Windows removes none that is being sent: it goes with the upload
+                job.result.unlink(missing_ok=True)
 
     def close(self) -> None:
         """End what runs, and wait for it."""
@@ -146,7 +158,7 @@ class Queue:
                 give_memory_back()
 
     def _waiting(self) -> list[Job]:
-        return [job for job in self._jobs.values() if job.state == "waiting"]
+        return [job for job in [*self._jobs.values()] if job.state == "waiting"]
 
     def _next_group(self) -> list[Job]:
         """Return the first job that waits, and the images with the same settings that wait behind it."""
@@ -160,70 +172,27 @@ class Queue:
         return [*by_file.values()]
 
     def _run(self, group: Sequence[Job]) -> None:
+        """Do jobs of the same settings. Raises _CancelledError as soon as the one that runs is not wanted any more."""
         if self._store.is_full():
             raise SrtoolboxError(FULL)
-        settings = group[0].settings
-        own = self._networks.upload(settings.weights)
-        other = str(self._networks.upload(settings.other).path) if settings.other else None
-        network = Checkpoint(own.path, other=other, alpha=settings.alpha if other else 0.0)
-        if group[0].upload.kind == "video":
-            self._run_video(group[0], network)
-        else:
-            self._run_images(group, network)
+        network = self._networks.checkpoint(group[0].settings)
+        self._current = group[0]
+        with ended_between_layers(self._look):
+            if group[0].upload.kind == "video":
+                make_video(group[0], network, self._device, self._show, self._settle)
+            else:
+                make_images(group, network, self._device, self._show, self._settle)
 
-    def _run_images(self, group: Sequence[Job], network: Checkpoint) -> None:
-        """Upscale images; each result is made in a folder of its own, then kept beside its input."""
-        settings, lines = group[0].settings, io.StringIO()
-        results = {job.key: job.upload.path.with_name(f"image_sr.{settings.ext}") for job in group}
-        for target in results.values():
-            target.unlink(missing_ok=True)
-        upscale_folder(
-            network,
-            [job.upload.path for job in group],
-            ext=settings.ext,
-            device=self._device,
-            console=Console(file=lines, width=10_000),
-            progress=self._progress_of(group, results),
-            **settings.for_upscaler(),
-        )
-        for job in group:
-            if job.state in ("waiting", "running"):
-                self._settle(job, results[job.key])
-            job.message = _said_of(job, results[job.key], lines.getvalue())
-
-    def _progress_of(self, group: Sequence[Job], results: Mapping[str, Path]) -> Callable[[float, int], None]:
-        """Return what `upscale_folder` tells how far it is: it marks jobs, and ends the call if one is cancelled."""
-
-        def tell(done: float, of: int) -> None:
-            for number, job in enumerate(group):
-                if job.state == "running" and number < int(done) and results[job.key].exists():
-                    self._settle(job, results[job.key])
-            if self._ends or any(job.state == "cancelled" for job in group):
-                raise _CancelledError
-            job, share = group[min(int(done), len(group) - 1)], done - int(done)
-            self._show(job, share if int(done) < len(group) else 1.0)
-
-        return tell
-
-    def _run_video(self, job: Job, network: Checkpoint) -> None:
-        target = job.upload.path.with_name("video_sr.mp4")
-
-        def tell(done: int, of: int) -> None:
-            if self._ends or job.state == "cancelled":
-                raise _CancelledError
-            self._show(job, done / of if of else 0.0)
-
-        settings = job.settings.for_upscaler()
-        try:
-            upscale_video(
-                network, job.upload.path, target, overwrite=True, progress=tell, device=self._device, **settings
-            )
-        finally:
-            shutil.rmtree(target.with_name(target.name + ".parts"), ignore_errors=True)
-        self._settle(job, target)
+    def _look(self) -> None:
+        """Raise _CancelledError where the job that the network works for is not wanted any more."""
+        if self._ends or self._current.state == "cancelled":
+            raise _CancelledError
 
     def _show(self, job: Job, share: float) -> None:
+        """Show that a job runs, and how far it is. Raises _CancelledError where it is not wanted."""
         with self._change:
+            self._current = job
+            self._look()
             if job.state == "waiting":
                 job.state, job.began = "running", time.monotonic()
             job.share = max(job.share, min(share, 1.0))
@@ -233,27 +202,19 @@ class Queue:
         with self._change:
             job.seconds = time.monotonic() - job.began if job.began else 0.0
             if made.exists():
-                job.result = made.replace(made.with_name(f"result{job.key}{made.suffix}"))
+                job.result = made.with_name(f"result{job.key}{made.suffix}")
+                files.replace(made, job.result)
                 job.state, job.share = "done", 1.0
             else:
                 job.state = "failed"
 
     def _fail(self, group: Sequence[Job], sentence: str) -> None:
-        files = [group[0].upload]
+        networks: list[Upload] = []
         with contextlib.suppress(KeyError):  # they may have been removed
-            files += map(self._networks.upload, filter(None, (group[0].settings.weights, group[0].settings.other)))
+            networks += map(self._networks.upload, filter(None, (group[0].settings.weights, group[0].settings.other)))
         for job in group:
             if job.state in ("waiting", "running"):
-                job.state, job.message = "failed", plain(sentence, job.upload, *files[1:])
-
-
-def _said_of(job: Job, made: Path, said: str) -> str:
-    """Return the errors and notes that were printed about a job, with the name that the user knows."""
-    folder = str(job.upload.path.parent)
-    lines = [line for line in said.splitlines() if folder in line and line.startswith(("error: ", "note: "))]
-    sentences = (line.partition(": ")[2].replace(str(made), job.upload.name) for line in lines)
-    text = " ".join(plain(sentence, job.upload) for sentence in sentences)
-    return text.replace("--keep-colour takes", "`Keep colours` takes")
+                job.state, job.message = "failed", plain(sentence, job.upload, *networks)
 
 
 def give_memory_back() -> None:

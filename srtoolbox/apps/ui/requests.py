@@ -25,10 +25,12 @@ from starlette.routing import Route
 from srtoolbox import __version__
 from srtoolbox.apps.report.page import VIEWER_LEVELS, svg_filter
 from srtoolbox.apps.report.page import asset as report_asset
-from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings
+from srtoolbox.apps.ui.jobs import MOST_TIMES, Job, Settings, read_scale
 from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.store import Store
+from srtoolbox.apps.ui.uploads import Upload
 from srtoolbox.apps.ui.weights import Networks
+from srtoolbox.apps.video.frames import frame_at
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import encode_image, read_image, to_uint8
 from srtoolbox.image.file_types import BROWSER_TYPES
@@ -102,7 +104,7 @@ class Requests:
             Route("/files/{key}/image", self._before),
             Route("/weights/{key}", self._describe),
             Route("/jobs", self._start, methods=["POST"]),
-            Route("/jobs/{key}", self._cancel, methods=["DELETE"]),
+            Route("/jobs/{key}", self._end, methods=["DELETE"]),
             Route("/jobs/{key}/image", self._after),
             Route("/jobs/{key}/result", self._result),
             Route("/results.zip", self._zip),
@@ -133,13 +135,15 @@ class Requests:
         return Response(report_asset("viewer.js") + asset("ui.js"), media_type="text/javascript")
 
     def _state(self, request: Request) -> Response:
-        files = [
-            {"key": each.key, "name": each.name, "kind": each.kind, "width": each.width, "height": each.height}
-            for each in self._store.all("image", "video")
-        ]
-        jobs = [job.as_json() for job in self._queue.jobs()]
-        limits = self._store.limits._asdict() | {"times": MOST_TIMES}
-        return JSONResponse({"files": files, "weights": self._networks.listed(), "jobs": jobs, "limits": limits})
+        shown = ("key", "name", "kind", "width", "height", "frames", "bytes")
+        state = {
+            "files": [{name: getattr(each, name) for name in shown} for each in self._store.all()],
+            "weights": self._networks.listed(),
+            "configs": self._networks.configs(),
+            "jobs": [job.as_json() for job in self._queue.jobs()],
+            "limits": self._store.limits._asdict() | {"times": MOST_TIMES},
+        }
+        return JSONResponse(state)
 
     # ---- files
 
@@ -164,10 +168,17 @@ class Requests:
         return JSONResponse({})
 
     def _describe(self, request: Request) -> Response:
-        return JSONResponse(self._networks.describe(request.path_params["key"])._asdict())
+        scale = request.query_params.get("scale", "")
+        described = self._networks.describe(
+            request.path_params["key"],
+            read_scale(int(scale)) if scale.isascii() and scale.isdecimal() and len(scale) < 4 else None,
+            request.query_params.get("config", ""),
+        )
+        return JSONResponse(described._asdict())
 
     def _before(self, request: Request) -> Response:
-        return _image(self._store.get(request.path_params["key"]).path)
+        upload = self._store.get(request.path_params["key"])
+        return _image(upload.path, upload, request)
 
     # ---- jobs
 
@@ -193,12 +204,13 @@ class Requests:
             raise SrtoolboxError(" ".join(dict.fromkeys(faults)))
         return JSONResponse({})
 
-    def _cancel(self, request: Request) -> Response:
-        self._queue.cancel(request.path_params["key"])
+    def _end(self, request: Request) -> Response:
+        self._queue.end(request.path_params["key"])
         return JSONResponse({})
 
     def _after(self, request: Request) -> Response:
-        return _image(_made(self._queue.get(request.path_params["key"])))
+        job = self._queue.get(request.path_params["key"])
+        return _image(_made(job), job.upload, request)
 
     def _result(self, request: Request) -> Response:
         job = self._queue.get(request.path_params["key"])
@@ -238,12 +250,17 @@ def _made(job: Job) -> Path:
     return job.result
 
 
-def _image(path: Path) -> Response:
-    """Return an image in a format that browsers show: others are sent as PNG."""
+def _image(path: Path, upload: Upload, request: Request) -> Response:
+    """Return an upload, or what was made of it, as an image that browsers show; of a video, the frame asked for."""
     kind = BROWSER_TYPES.get(path.suffix)
     if kind is not None:
         return FileResponse(path, media_type=kind)
-    return Response(encode_image(to_uint8(read_image(path))), media_type="image/png")
+    if upload.kind == "weights":
+        raise KeyError(upload.key)
+    number = request.query_params.get("frame", "")
+    at = int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
+    image = frame_at(path, at / upload.rate) if upload.kind == "video" else read_image(path)
+    return Response(encode_image(to_uint8(image)), media_type="image/png")
 
 
 def _pack(path: Path, jobs: Sequence[Job]) -> None:

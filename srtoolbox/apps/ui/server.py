@@ -9,7 +9,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -30,6 +30,7 @@ _PREFIX, _LOCK = "srtoolbox-ui-", "lock"
 def serve(
     weights: str | os.PathLike[str] | None = None,
     *,
+    configs: Sequence[str | os.PathLike[str]] = (),
     host: str = LOCAL,
     port: int = 0,
     token: str | None = None,
@@ -44,6 +45,7 @@ def serve(
 
     Args:
         weights: a folder with files of weights to choose from; None: only those that are dropped.
+        configs: config files with the networks of weights that are not recognised, to choose from.
         host: the address to listen on. Any but 127.0.0.1 lets other machines reach the page: who has
             the token may use this machine's processor and see what others upload, unencrypted.
         port: 0 takes one that is free.
@@ -54,7 +56,7 @@ def serve(
 
     Raises:
         OptionError: an address that cannot be listened on, or a token that is too short.
-        SrtoolboxError: `weights` is no folder.
+        SrtoolboxError: `weights` is no folder, or a config has no network.
     """
     token = secrets.token_urlsafe(24) if token is None else token
     if len(token) < 16 or not token.isascii() or not token.replace("-", "").replace("_", "").isalnum():
@@ -64,7 +66,7 @@ def serve(
         own_folder() as folder,
     ):
         store = Store(folder, limits)
-        networks = Networks(Path(weights) if weights is not None else None, store)
+        networks = Networks(Path(weights) if weights is not None else None, store, configs)
         queue = Queue(store, networks, device)
         port = listener.getsockname()[1]
         app = Requests(store, networks, queue).app(token, cookie=f"srtoolbox_{port}")

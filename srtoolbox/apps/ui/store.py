@@ -129,8 +129,8 @@ class Store:
         return self._uploads[key]
 
     def all(self, *kinds: str) -> list[Upload]:
-        """Return the uploads of some kinds, in the order they came."""
-        return [upload for upload in [*self._uploads.values()] if upload.kind in kinds]
+        """Return the uploads of some kinds, or all, in the order they came."""
+        return [upload for upload in [*self._uploads.values()] if not kinds or upload.kind in kinds]
 
     def is_full(self) -> bool:
         """True where uploads and results together have as many bytes as they may."""

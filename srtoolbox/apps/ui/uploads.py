@@ -22,6 +22,14 @@ _DEMUXERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 NETWORKS = tuple(suffix for suffix in CHECKPOINTS if suffix != ".onnx")
 """Weights that may be dropped; ONNX files, which name other files, must lie in the folder."""
 _LONGEST = 120
+_BY_PAGE = {
+    "upscale --scale N, load_network(..., scale=N)": "`Scale of weights`",
+    "--no-trial opens it as it is (load_network(..., trial=False))": "`Untried` opens it as it is",
+    "(--config, load_network(..., config=...))": "(`srtoolbox ui --config`)",
+    "(load_network(..., config=...), upscale --config, test CONFIG)": "(`srtoolbox ui --config`)",
+    "--keep-colour ": "`Keep colours` ",
+}
+"""Advice on options of the commands, and what it is on the page."""
 
 
 class Limits(NamedTuple):
@@ -46,6 +54,11 @@ class Upload:
     """'image', 'video' or 'weights'."""
     height: int = 0
     width: int = 0
+    frames: int = 0
+    """Of a video, as it declares, or by its length."""
+    rate: float = 0.0
+    """Frames per second."""
+    bytes: int = 0
 
 
 def shown_name(text: str) -> str:
@@ -75,26 +88,32 @@ def stored_name(name: str, kind: str) -> str:
 
 
 def checked(upload: Upload, limits: Limits) -> Upload:
-    """Return an upload with its size, by its first bytes alone. Raises SrtoolboxError."""
-    if upload.kind == "weights":
-        return upload
+    """Return an upload with what its first bytes tell. Raises SrtoolboxError."""
+    upload = replace(upload, bytes=upload.path.stat().st_size)
     try:
-        height, width = image_shape(upload.path)[:2] if upload.kind == "image" else _declared_size(upload.path)
-        _check_pixels(height, width, limits)
-        if upload.kind == "video":  # only now: it decodes a frame
-            video = probe(upload.path)
-            height, width = video.height, video.width
-            _check_pixels(height, width, limits)
+        if upload.kind == "image":
+            height, width, _ = image_shape(upload.path)
+            upload = _with_size(upload, height, width, limits)
+        elif upload.kind == "video":
+            height, width = _declared_size(upload.path)
+            _with_size(upload, height, width, limits)
+            video = probe(upload.path)  # only now: it decodes a frame
+            frames = video.frames or round((video.duration or 0) * video.rate)
+            upload = replace(
+                _with_size(upload, video.height, video.width, limits), frames=frames, rate=float(video.rate)
+            )
     except SrtoolboxError as error:
         raise ImageError(plain(error, upload)) from error
-    return replace(upload, height=height, width=width)
+    return upload
 
 
-def _check_pixels(height: int, width: int, limits: Limits) -> None:
+def _with_size(upload: Upload, height: int, width: int, limits: Limits) -> Upload:
+    """Return an upload that has this size; raises ImageError where it is too large."""
     if height * width > limits.pixels:
         advice = "make it smaller, or start `srtoolbox ui` with a larger --max-pixels"
         size = f"{width} x {height} pixels, more than the {limits.pixels:,} that this page takes"
         raise ImageError(f"{size}; {advice}")
+    return replace(upload, height=height, width=width)
 
 
 def _declared_size(path: Path) -> tuple[int, int]:
@@ -107,10 +126,17 @@ def _declared_size(path: Path) -> tuple[int, int]:
 
 
 def plain(error: BaseException | str, *uploads: Upload) -> str:
-    """Return an error's sentence with the names that users know, instead of paths of the server."""
-    text = str(error)
+    """Return a sentence for the page, with the names that users know instead of paths of the server."""
+    text = for_page(str(error))
     for upload in uploads:
         text = text.replace(str(upload.path), upload.name)
     for upload in uploads:
         text = text.replace(str(upload.path.parent), "the page's folder").replace(upload.path.name, upload.name)
     return text if text.startswith(tuple(upload.name for upload in uploads)) else f"{uploads[0].name}: {text}"
+
+
+def for_page(text: str) -> str:
+    """Return a sentence in which options of the commands are what the page calls them."""
+    for option, control in _BY_PAGE.items():
+        text = text.replace(option, control)
+    return text

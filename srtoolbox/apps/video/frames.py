@@ -170,6 +170,28 @@ def frames(video: Video, skip: int = 0) -> Iterator[Frame]:
             yield Frame(pts, to_rgb(frame).to_ndarray())
 
 
+def frame_at(path: str | os.PathLike, seconds: float) -> np.ndarray:
+    """Return the frame that a video shows so long after its first one, (H, W, 3) RGB, uint8 or uint16.
+
+    Behind its end that is the last one. Only what lies between the key frame before and it is decoded.
+
+    Raises:
+        SrtoolboxError: the file cannot be read, or is damaged there.
+    """
+    video = probe(path)
+    with opened(path) as container:
+        stream = container.streams.video[0]
+        wanted = (stream.start_time or 0) + (Fraction(seconds) - 1 / (2 * video.rate)) / video.time_base
+        container.seek(max(0, int(wanted)), stream=stream)
+        found = None
+        for found in _decoded(container, video.path):
+            if found.pts is None or found.pts >= wanted:
+                break
+        if found is None:
+            raise SrtoolboxError(f"{video.path}: no frame can be decoded at {seconds:.2f} s")
+        return _Converter(video, found.format.name, _rgb_format(video))(found).to_ndarray()
+
+
 def _rgb_format(video: Video) -> str:
     return "rgb48le" if video.bits == 16 else "rgb24"
 

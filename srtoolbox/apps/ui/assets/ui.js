@@ -3,10 +3,16 @@
 (() => {
   const get = (id) => document.getElementById(id);
   const UNITS = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
-  let state = { files: [], weights: [], jobs: [], limits: null };
+  const MOST_COMPARED = 1e8; // pixels of a result: browsers do not show much more
+  const CHECKS = ["keep_colour", "ensemble", "provenance"];
+  const CHOICES = ["weights", "other", "config", "dtype", "ext", "transparency"];
+  const NUMBERS = ["outscale", "scale", "quality"];
+  let state = { files: [], weights: [], configs: [], jobs: [], limits: null };
   let viewer = null;
   let timer = 0;
   let listed = "";
+  let starting = false;
+  const moments = new Map(); // which frame is compared, by the key of a video's job
   const told = new Map(); // what has been said of each job to screen readers
 
   // ---- the server
@@ -84,31 +90,35 @@
     for (const [id, line] of [["weights", "described"], ["other", "described-other"]]) {
       const key = get(id).value;
       get(line).textContent = key ? "Reading ..." : "";
-      const answer = key && (await attempt(() => ask(`weights/${key}`)));
-      if (get(id).value === key) get(line).textContent = answer ? answer.text : "";
+      const open = new URLSearchParams({ scale: get("scale").value, config: get("config").value });
+      const answer = key && (await attempt(() => ask(`weights/${key}?${open}`)));
+      if (get(id).value !== key) continue;
+      get(line).textContent = answer ? answer.text : "";
+      if (answer && answer.text.includes("`Scale of weights`")) get("more").open = true;
     }
     get("blend").hidden = !get("other").value;
   }
 
   function settings() {
     const tile = get("tile").value;
+    const number = (id) => (get(id).value ? Number(get(id).value) : null);
     return {
-      weights: get("weights").value,
-      other: get("other").value,
+      ...Object.fromEntries(CHOICES.map((id) => [id, get(id).value])),
+      ...Object.fromEntries(NUMBERS.map((id) => [id, number(id)])),
+      ...Object.fromEntries(CHECKS.map((id) => [id, get(id).checked])),
       alpha: Number(get("alpha").value),
-      outscale: get("outscale").value ? Number(get("outscale").value) : null,
       tile: tile === "auto" ? tile : Number(tile),
-      dtype: get("dtype").value,
-      ext: get("ext").value,
-      keep_colour: get("keep_colour").checked,
+      wrap: get("wrap").value || null,
+      trial: !get("untried").checked,
     };
   }
 
   async function start(files) {
+    if (starting) return;
+    starting = true;
     get("fault").hidden = true;
-    get("start").disabled = true;
     await attempt(() => ask("jobs", { method: "POST", body: JSON.stringify({ files, ...settings() }) }));
-    get("start").disabled = false;
+    starting = false;
     await refresh();
   }
 
@@ -119,13 +129,15 @@
     get("limits").textContent = `At most ${limits.files} files, ${bytes(limits.bytes)} and ` +
       `${(limits.pixels / 1e6).toLocaleString("en")} million pixels each.`;
     for (const id of ["weights", "other"]) fill(get(id), state.weights);
+    fill(get("config"), state.configs);
+    get("of-config").hidden = state.configs.length === 0;
     get("empty").hidden = state.files.length > 0;
     const list = get("files");
     for (const old of [...list.children]) if (!state.files.some((file) => file.key === old.dataset.key)) old.remove();
     for (const file of state.files) showFile(list, file);
     const done = state.jobs.filter((job) => job.state === "done");
     showAll(done);
-    compare(done.filter((job) => job.kind === "image"));
+    compare(done.filter(isCompared));
     for (const job of state.jobs) tell(job);
   }
 
@@ -146,18 +158,24 @@
       const name = document.createElement("bdi");
       name.textContent = file.name;
       const size = element("span", "note");
-      size.textContent = `${file.width} × ${file.height}`;
+      size.textContent = file.kind === "weights" ? `weights, ${bytes(file.bytes)}` : `${file.width} × ${file.height}`;
       head.append(name, size, button("Upscale again", `Upscale ${file.name} again`, () => start([file.key]), "again"),
-        button("Remove", `Remove ${file.name}`, async () => {
-          await attempt(() => ask(`files/${file.key}`, { method: "DELETE" }));
-          await refresh();
-        }));
+        button("Remove", `Remove ${file.name}`, () => remove(`files/${file.key}`, item)));
       item.append(head);
       list.append(item);
     }
     const jobs = state.jobs.filter((job) => job.file === file.key);
     item.querySelector(".again").hidden = jobs.length === 0;
+    for (const line of item.querySelectorAll(".job")) if (!jobs.some((job) => job.key === line.dataset.key)) line.remove();
     for (const job of jobs) showJob(item, job);
+  }
+
+  // Remove what is shown by `item`; the keyboard goes on with what follows it.
+  async function remove(address, item) {
+    const next = item.nextElementSibling ?? item.previousElementSibling;
+    await attempt(() => ask(address, { method: "DELETE" }));
+    await refresh();
+    (next?.isConnected ? next.querySelector("button:last-of-type") : get("choose")).focus();
   }
 
   function button(text, label, action, className = "") {
@@ -208,13 +226,17 @@
       }));
     }
     if (job.state === "done") {
-      if (job.kind === "image") all.push(button("Compare", `Compare ${job.name} before and after`, () => showPair(job.key)));
+      if (isCompared(job)) all.push(button("Compare", `Compare ${job.name} before and after`, () => showPair(job.key)));
       const link = document.createElement("a");
       link.href = `jobs/${job.key}/result`;
       link.textContent = "Download";
       link.setAttribute("aria-label", `Download the result of ${job.name}`);
       link.setAttribute("download", "");
       all.push(link);
+    }
+    if (["done", "failed", "cancelled"].includes(job.state)) {
+      const label = `Remove this result of ${job.name}`;
+      all.push(button("Remove", label, (event) => remove(`jobs/${job.key}`, event.target.closest(".job"))));
     }
     if (job.message) {
       const message = element("span", "message");
@@ -243,6 +265,34 @@
 
   // ---- before and after
 
+  class Pairs extends Viewer {
+    show(number) {
+      super.show(number);
+      const { frames, key } = this.image;
+      get("moment").hidden = !frames;
+      get("at").max = frames - 1;
+      get("at").value = momentOf(key, frames);
+      tellFrame();
+    }
+  }
+
+  function isCompared(job) {
+    return job.size[0] * job.size[1] <= MOST_COMPARED;
+  }
+
+  function momentOf(key, frames) {
+    return moments.get(key) ?? Math.floor(frames / 2);
+  }
+
+  function filesOf({ file, key, frames }) {
+    const moment = frames ? `?frame=${momentOf(key, frames)}` : "";
+    return [`files/${file}/image${moment}`, `jobs/${key}/image${moment}`];
+  }
+
+  function tellFrame() {
+    get("frame").textContent = `${Number(get("at").value) + 1} of ${Number(get("at").max) + 1}`;
+  }
+
   function compare(done) {
     const names = done.map((job) => job.key).join();
     if (names === listed) return;
@@ -250,8 +300,8 @@
     get("compare").hidden = done.length === 0;
     if (!done.length) return;
     const images = done.map((job) => ({
-      name: job.name, key: job.key, width: job.size[0], height: job.size[1],
-      files: [`files/${job.file}/image`, `jobs/${job.key}/image`],
+      name: job.name, key: job.key, file: job.file, frames: job.frames, width: job.size[0], height: job.size[1],
+      files: filesOf(job),
       captions: [`${job.before[0]} × ${job.before[1]}`, `${job.size[0]} × ${job.size[1]}, ${job.label}`],
     }));
     const root = get("viewer-0");
@@ -264,7 +314,7 @@
       if (number < 0) viewer.show(0);
       else [viewer.image, select.value] = [images[number], number];
     } else {
-      viewer = new Viewer(root, { sources: ["Before", "After"], images });
+      viewer = new Pairs(root, { sources: ["Before", "After"], images });
     }
   }
 
@@ -288,17 +338,31 @@
     send([...event.dataTransfer.files]);
   });
   get("choose").addEventListener("change", () => send([...get("choose").files]));
+  document.addEventListener("paste", (event) => {
+    if (event.clipboardData.files.length) send([...event.clipboardData.files]);
+  });
+  get("at").addEventListener("input", tellFrame);
+  get("at").addEventListener("change", () => {
+    moments.set(viewer.image.key, Number(get("at").value));
+    viewer.image.files = filesOf(viewer.image);
+    viewer.build();
+  });
+  get("ext").addEventListener("change", () => {
+    get("of-quality").hidden = !["jpg", "webp"].includes(get("ext").value);
+    get("quality").placeholder = get("ext").value === "jpg" ? "95" : "lossless";
+  });
   get("dismiss").addEventListener("click", () => { get("fault").hidden = true; });
-  for (const id of ["weights", "other"]) get(id).addEventListener("change", describe);
+  for (const id of ["weights", "other", "scale", "config"]) get(id).addEventListener("change", describe);
   get("alpha").addEventListener("input", () => {
     get("share").textContent = `${Math.round(100 * get("alpha").value)} %`;
   });
   get("settings").addEventListener("submit", (event) => {
     event.preventDefault();
     const used = new Set(state.jobs.map((job) => job.file));
-    const fresh = state.files.filter((file) => !used.has(file.key)).map((file) => file.key);
+    const toDo = state.files.filter((file) => file.kind !== "weights");
+    const fresh = toDo.filter((file) => !used.has(file.key)).map((file) => file.key);
     if (fresh.length) start(fresh);
-    else complain(state.files.length ? "All files have a result or wait for one; `Upscale again` makes another." :
+    else complain(toDo.length ? "All files have a result or wait for one; `Upscale again` makes another." :
       "Drop an image or a video first.");
   });
   get("viewer-0").classList.add("ready");
