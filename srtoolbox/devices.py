@@ -80,15 +80,23 @@ def exact_convolutions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Let products of float32 matrices be float32 on this device, whatever torch is set to (TF32) and autocast says."""
-    matmul = torch.backends.cuda.matmul
-    before = matmul.fp32_precision
+    """Let products of float32 matrices be float32 on this device, whatever autocast says or torch is set to.
+
+    It may be set to TF32, and on a CPU to bfloat16. Other devices' settings are not touched: a thread
+    that makes batches on the CPU works beside the steps of a GPU.
+    """
+    backends = {"cpu": torch.backends.mkldnn.matmul, "cuda": torch.backends.cuda.matmul}
+    matmul = backends.get(device.type)
+    before = None if matmul is None else matmul.fp32_precision
+    has_autocast = torch.amp.is_autocast_available(device.type)
     try:
-        matmul.fp32_precision = "ieee"
-        with torch.autocast(device.type, enabled=False):
+        if matmul is not None:
+            matmul.fp32_precision = "ieee"
+        with torch.autocast(device.type, enabled=False) if has_autocast else contextlib.nullcontext():
             yield
     finally:
-        matmul.fp32_precision = before
+        if matmul is not None:
+            matmul.fp32_precision = before
 
 
 @contextlib.contextmanager

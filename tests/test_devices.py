@@ -98,3 +98,22 @@ def test_free_memory_of_metal_is_its_share_of_the_systems(monkeypatch: pytest.Mo
     for free, least in ((20 << 30, 7 << 30), (3 << 30, 3 << 30)):
         monkeypatch.setattr(memory, "_system", lambda free=free: [free])
         assert memory.free_bytes(torch.device("mps")) == least
+
+
+def test_exact_products_are_those_of_one_device() -> None:
+    backends = {"cpu": torch.backends.mkldnn.matmul, "cuda": torch.backends.cuda.matmul}
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("medium")
+        set_to = {name: matmul.fp32_precision for name, matmul in backends.items()}
+        assert set_to == {"cpu": "bf16", "cuda": "tf32"}
+        with torch.autocast("cpu", torch.bfloat16), devices.exact_products(torch.device("cpu")):
+            assert {name: matmul.fp32_precision for name, matmul in backends.items()} == {**set_to, "cpu": "ieee"}
+            one, other = torch.rand(300, 300), torch.rand(300, 300)
+            exact = one.double() @ other.double()
+            assert (one @ other - exact).abs().max() < 5e-5
+        assert {name: matmul.fp32_precision for name, matmul in backends.items()} == set_to
+        with devices.exact_products(torch.device("meta")):  # which knows no autocast
+            assert {name: matmul.fp32_precision for name, matmul in backends.items()} == set_to
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from srtoolbox.compat.pytorch import OpOverload, tree_leaves
 from srtoolbox.data.loading.draws import Rng, Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan, stack
 from srtoolbox.registry import TRANSFORMS
@@ -29,6 +31,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 """Arguments of those that have no defaults; of several rows of one class the names go on: 'Blur disk'."""
 BATCHED_DIFFERS: set[str] = set()
 """Those whose batched form computes something else than the loop (said in their docstring)."""
+WIDE = (torch.float64, torch.complex128)
 SIZES = [(40, 33), (17, 24), (24, 48), (40, 48)]
 CASES = [
     *(name for name in TRANSFORMS if issubclass(TRANSFORMS.get(name), BatchDegradation) and name not in ARGUMENTS),
@@ -36,6 +39,16 @@ CASES = [
 ]  # fmt: skip
 CASES = [name for name in CASES if TRANSFORMS.get(name.split()[0]).__module__.startswith("srtoolbox.")]
 pytestmark = pytest.mark.parametrize("name", CASES)
+
+
+class AsOnDevices(Strict):
+    """Refuses what waits for a device, and float64, which MPS lacks."""
+
+    def run(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:
+        result = super().run(func, args, kwargs)
+        for value in tree_leaves((args, kwargs, result)):
+            assert not isinstance(value, torch.Tensor) or value.dtype not in WIDE, f"{func.name()} in {value.dtype}"
+        return result
 
 
 def step_of(name: str) -> BatchDegradation:
@@ -79,11 +92,13 @@ def test_the_batched_form_computes_the_same(name: str, photo: np.ndarray) -> Non
     _, looped = degraded(step, images, draws)
     for pixels, (height, width) in zip(images.pixels, images.sizes, strict=True):
         pixels[:, height:], pixels[:, :, width:] = torch.nan, torch.nan
-    with Strict():  # nothing is asked of the device
+    with AsOnDevices():
         _, batched = degraded(step, Images(images.pixels, images.sizes, batched=True), draws)
     assert (looped.sizes == batched.sizes).all()
     for one, other in zip(looped.each(), batched.each(), strict=True):
         assert (one - other).abs().max() < 2e-5
+    _, elsewhere = degraded(step, Images(images.pixels.to("meta"), images.sizes), draws)  # refuses tensors of the host
+    assert elsewhere.pixels.is_meta and elsewhere.pixels.shape == batched.pixels.shape
 
 
 def test_every_parameter_is_one_value_an_image_and_draws_differ(name: str, photo: np.ndarray) -> None:
