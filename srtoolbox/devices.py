@@ -85,7 +85,8 @@ def exact_products(device: torch.device) -> Iterator[None]:
     It may be set to TF32, and on a CPU to bfloat16. Other devices' settings are not touched: a thread
     that makes batches on the CPU works beside the steps of a GPU.
     """
-    backends = {"cpu": torch.backends.mkldnn.matmul, "cuda": torch.backends.cuda.matmul}
+    on_cpu = getattr(torch.backends.mkldnn, "matmul", None)  # unknown to the stubs of torch
+    backends = {"cpu": on_cpu, "cuda": torch.backends.cuda.matmul}
     matmul = backends.get(device.type)
     before = None if matmul is None else matmul.fp32_precision
     has_autocast = torch.amp.is_autocast_available(device.type)

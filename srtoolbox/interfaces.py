@@ -357,6 +357,11 @@ def has_truth(dataset: object) -> bool:
     return getattr(dataset, "has_truth", True)
 
 
+def is_share(dataset: object) -> bool:
+    """True if the images of a training set are this rank's alone; they are all ranks' where it does not say so."""
+    return getattr(dataset, "is_share", False)
+
+
 # fmt: off
 MEMBERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "transform": ("srtoolbox.data.transforms.Transform", ("__call__", "margin")),

@@ -34,6 +34,8 @@ def read_starts(load_from: Mapping[str, str] | str | None) -> Starts:
         CheckpointError: one cannot be read.
     """
     named = load_from if isinstance(load_from, Mapping) else {ALL: load_from}
+    if wrong := [name for name, source in named.items() if not isinstance(source, str | None)]:
+        raise CheckpointError(f"load_from names the file of each network, got {named[wrong[0]]!r} for {wrong[0]!r}")
     return {name: (load_tensors(source), source) for name, source in named.items() if source}
 
 

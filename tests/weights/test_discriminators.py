@@ -111,6 +111,8 @@ def test_what_does_not_fit_is_told(gan_config: Path, net_d: str, tmp_path: Path)
         load_network(net_d)
     with pytest.raises(CheckpointError, match="load_from names 'critic'; the networks are generator, discriminator"):
         build(gan_config, tmp_path / "a", f"load_from={ {'critic': net_d} }")
+    with pytest.raises(CheckpointError, match="load_from names the file of each network, got 3 for 'discriminator'"):
+        build(gan_config, tmp_path / "a", "load_from={'discriminator': 3}")
     torch.save({"params": {"head.weight": torch.zeros(3, 3)}}, tmp_path / "other.pth")
     other = {"discriminator": str(tmp_path / "other.pth")}
     with pytest.raises(CheckpointError, match=r"other.pth: nothing in it fits UNetDiscriminatorSN"):

@@ -16,6 +16,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from srtoolbox.errors import DataError
+from srtoolbox.interfaces import is_share
 
 _BLOCK = 4096  # draws whose images are looked up together
 _MASK = (1 << 64) - 1
@@ -258,7 +259,7 @@ class EndlessSampler:
         self.batch_size, self.seed, self.start = batch_size, seed, start
         self.rank, self.world, self.pool = rank, world, pool
         self._length, weights = len(dataset), dataset.draw_weights()
-        self._is_share = getattr(dataset, "is_share", False)
+        self._is_share = is_share(dataset)
         self._edges: np.ndarray | None = None
         if weights is not None:
             self._edges = np.cumsum(weights, dtype=np.float64) / np.sum(weights, dtype=np.float64)
@@ -269,7 +270,7 @@ class EndlessSampler:
         before = self.start // self.world if self._is_share else first
         order, mixed = lru_cache(3)(self._order), lru_cache(2)(self._mixed)
         images = lru_cache(8)(lambda epoch, block: self._images(order(epoch), epoch, block * _BLOCK))
-        is_share, pool, length = self._is_share, self.pool, self._length
+        pool, length = self.pool, self._length
         while True:
             places: Iterable[int] = range(before, before + self.batch_size)
             if pool is not None:
@@ -278,11 +279,11 @@ class EndlessSampler:
             for place in places:
                 epoch, position = divmod(place, length)
                 image = images(epoch, position // _BLOCK)[position % _BLOCK]
-                ahead = self._shared_out(place - before) if is_share else place - before
+                ahead = self._shared_out(place - before) if self._is_share else place - before
                 batch.append(Draw(image, first + ahead, self.seed))
             yield batch
             first += self.batch_size * self.world
-            before += self.batch_size if is_share else self.batch_size * self.world
+            before += self.batch_size if self._is_share else self.batch_size * self.world
 
     def _shared_out(self, places: int) -> int:
         """Return by how much the numbers grow over so many of the rank's own draws."""

@@ -28,7 +28,7 @@ from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.loading.workers import Parcel, cause, prepare_server, refuse_second_import, start_anew
 from srtoolbox.data.transforms.base import Sample
 from srtoolbox.errors import DataError, RunError, SrtoolboxError
-from srtoolbox.interfaces import IMAGE_KEYS
+from srtoolbox.interfaces import IMAGE_KEYS, is_share
 from srtoolbox.system import STOP_SIGNALS, garbage_left_alone
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where the kernel keeps what processes share
@@ -258,7 +258,7 @@ def build_eval_loader(
 
     Raises DataError if the ranks have images of their own (shards='rank').
     """
-    if getattr(dataset, "is_share", False):
+    if is_share(dataset):
         raise DataError("evaluation deals the images out itself, but the ranks have others each: leave shards at 'all'")
     numbers = range(len(dataset)) if only is None else only
     for index in numbers[rank::world]:

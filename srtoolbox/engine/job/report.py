@@ -17,6 +17,7 @@ from srtoolbox.engine.hooks.checkpoint import best_path
 from srtoolbox.engine.job.run_config import comparable_from
 from srtoolbox.errors import DataError
 from srtoolbox.image import batch_to_float, expand_gray
+from srtoolbox.interfaces import is_share
 from srtoolbox.logger import LOGGER
 from srtoolbox.plots.run_log import RunLog, read_run
 from srtoolbox.registry import METRICS
@@ -54,7 +55,7 @@ def describe(run: Run) -> None:
     Every rank must call it: where each has a share of the images, an epoch is of all of them.
     """
     own = _own_images(run.dataset)
-    shares = dist.all_gather_object(own) if getattr(run.dataset, "is_share", False) else [own]
+    shares = dist.all_gather_object(own) if is_share(run.dataset) else [own]
     images = len(run.dataset) - own + sum(shares)
     if not dist.is_main():
         return
@@ -96,7 +97,7 @@ def _own_images(dataset: SRDataset) -> int:
     parts = getattr(dataset, "datasets", None)
     if parts is not None:
         return sum(map(_own_images, parts))
-    return len(dataset) if getattr(dataset, "is_share", False) else 0
+    return len(dataset) if is_share(dataset) else 0
 
 
 def worth_testing(run: Run) -> list[Path]:

@@ -136,6 +136,8 @@ def test_steps_that_do_not_end_at_lq_are_refused(photo: np.ndarray) -> None:
         made(pipeline([{"type": "Fitting", "by": 1}]), gt_of(photo))
     with pytest.raises(DataError, match=r"GT of 24x24 px is smaller than the pipeline's gt_size 32"):
         made(pipeline(gt_size=32), gt_of(photo))
+    with pytest.raises(DataError, match=r"GT of 23x25 px has no LQ: cut it to multiples of scale 2"):
+        made(pipeline(), gt_of(photo, 25)[:, :, :23])
 
 
 @pytest.mark.parametrize(

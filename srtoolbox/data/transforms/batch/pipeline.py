@@ -107,8 +107,11 @@ class DegradationPipeline:
             group: how many draws, from a multiple of it on, are a batch where `share` is "batch".
 
         Raises:
-            DataError: LQ would not end at GT / scale.
+            DataError: GT is no multiple of the scale, or LQ would not end at GT / scale.
         """
+        if (rest := sizes % self.scale).any():
+            height, width = sizes[np.flatnonzero(rest.any(1))[0]]
+            raise DataError(f"GT of {width}x{height} px has no LQ: cut it to multiples of scale {self.scale}")
         plan = Plan(sizes, sizes // self.scale)
         self.steps.add_to(plan, self._rngs(draws, group, _STEPS), np.arange(len(draws)))
         if len(wrong := np.flatnonzero((plan.sizes != plan.lq_sizes).any(1))):
