@@ -23,7 +23,7 @@ def build_parser() -> CommandParser:
     add = parser.add_argument
     add("config", metavar="CONFIG", help="config of a training")
     parser.add_overrides()
-    add("-o", "--out", metavar="FILE", default="browse.html", help="the page; the sheet beside it is a .png")
+    add("-o", "--out", metavar="FILE", default="browse.html", help="the page; beside it NAME_sheet.png, the sheet")
     add("-n", "--count", type=positive, metavar="N", help="samples to show (default: 16, or 4 whole images)")
     add("--seed", type=int, metavar="N", help="the run's seed (default: the config's)")
     add("--draw", type=int, default=0, metavar="N", help="number of the first sample in the run (default: 0)")
@@ -33,6 +33,9 @@ def build_parser() -> CommandParser:
     add("--samples", type=int, default=1000, metavar="N", help=samples_help)
     severity_help = "draw the degradations of each crop under the slider so often, 0 for no slider (default: 100)"
     add("--severity", type=int, default=100, metavar="N", help=severity_help)
+    add("--device", default="cpu", help="where model.preprocess computes: cpu, cuda (default: cpu)")
+    workers_help = "processes that make samples on the CPU (default: data.train.workers of the config)"
+    add("--workers", type=int, metavar="N", help=workers_help)
     add("--like", metavar="FOLDER", help="photographs of yours, to compare with")
     add_plugin(parser)
     return parser
@@ -56,6 +59,8 @@ def main(argv: Sequence[str]) -> int:
             samples=args.samples,
             severity=args.severity,
             like=args.like,
+            device=args.device,
+            workers=args.workers,
             overrides=args.overrides,
             plugins=args.plugins,
         )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,11 +18,12 @@ import torch
 from scipy.stats import ks_2samp
 
 import srtoolbox
-from srtoolbox.apps.browse import browse
+from srtoolbox.apps.browse import browse, makers
 from srtoolbox.apps.browse.charts import bin_edges, histogram
 from srtoolbox.apps.browse.feed import Feed, SeenSample
 from srtoolbox.apps.browse.likeness import Photos, compare
-from srtoolbox.apps.browse.severity import climb, psnr_to
+from srtoolbox.apps.browse.makers import Job, make_all
+from srtoolbox.apps.browse.severity import anew, climb, psnr_to
 from srtoolbox.apps.browse.sheet import draw_sheet
 from srtoolbox.apps.browse.steps import Step
 from srtoolbox.cli import main
@@ -43,10 +46,6 @@ STEPS = dict(
     twice=dict(type="Repeat", transforms=dict(noise=dict(type="GaussianNoise", sigma=[0, 20]))),
     end=dict(type="Fitting"),
 )
-
-
-def quiet(done: float, of: int) -> None:
-    """Show no progress."""
 
 
 def config_of(dataset: dict[str, Any], **model: object) -> Config:
@@ -140,14 +139,14 @@ def test_the_same_crop_is_degraded_anew(photo_folder: Path) -> None:
     for config in ways:
         feed = Feed(config)
         (sample,) = islice(feed.samples(5), 1)
-        variants = list(feed.variants(sample.draw, 6))
+        variants = feed.make([sample.draw] * 6, range(6))
         assert all(np.array_equal(each.images["gt"], sample.images["gt"]) for each in variants)
         assert len({each.lq.tobytes() for each in variants}) == 6
-        again = list(feed.variants(sample.draw, 6))
+        again = [each for job in anew([sample], 6, 4) for each in feed.make(*job)]
         assert all(np.array_equal(a.lq, b.lq) and a.steps == b.steps for a, b in zip(variants, again, strict=True))
         (unchanged,) = islice(feed.samples(5), 1)
         assert np.array_equal(unchanged.lq, sample.lq)
-        (ladder,) = climb(feed, [sample], 6, quiet)
+        (ladder,) = climb([sample], variants, 6)
         values = [level.psnr for level in ladder.levels]
         assert values == sorted(values, reverse=True) and len(values) == 6
         assert values[0] == psnr_to(ladder.clean, ladder.levels[0].lq)
@@ -265,6 +264,57 @@ def test_a_dataset_that_goes_on_making_lq_works_with_a_pipeline(
     assert {sample.lq.shape[:2] for sample in done.samples} == {(16, 16)}
 
 
+# ---- many samples
+
+
+@pytest.fixture(params=["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def start_method(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.param not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {request.param} here")
+    before = multiprocessing.get_start_method(allow_none=True)
+    multiprocessing.set_start_method(request.param, force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("start_method")
+def test_processes_make_the_same_page(photo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise = [dict(type="GaussianNoise", sigma=[0, 20]), dict(type="Resize", to="lq")]
+    made = dict(type="DegradationPipeline", scale=2, gt_size=32, steps=noise)
+    config = config_of(gt_only(photo_folder), preprocess=made)
+    config["data"]["train"]["workers"] = 2
+    begun: list[int] = []
+    original = makers.TrainLoader.__init__
+    monkeypatch.setattr(makers.TrainLoader, "__init__", lambda self, *a: begun.append(a[2]) or original(self, *a))
+    for workers in (None, 0):
+        few: dict[str, Any] = dict(count=2, samples=9, severity=5, workers=workers)
+        done = srtoolbox.browse_data(config, tmp_path / f"{workers}.html", **few)
+        assert done.measured == 9 and len(done.ladders) == 4
+    assert begun == [2]
+    assert (tmp_path / "None.html").read_bytes() == (tmp_path / "0.html").read_bytes()
+
+
+def test_a_fault_in_a_process_is_one_error(photo_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "gt"
+    shutil.copytree(photo_folder, folder)
+    feed = Feed(config_of(gt_only(folder)))
+    jobs = [Job(draws) for draws in islice(feed.batches(), 4)]
+    for file in folder.iterdir():
+        file.write_bytes(b"no image")
+    with pytest.raises(SrtoolboxError, match="damaged"):
+        list(make_all(feed, jobs, 2))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_draws_the_same(photo_folder: Path) -> None:
+    config = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
+    devices = map(torch.device, ("cpu", "cuda"))
+    first, second = (list(islice(Feed(config, device=device).samples(), 6)) for device in devices)
+    for one, other in zip(first, second, strict=True):
+        assert one.steps == other.steps and one.images.keys() == other.images.keys()
+        assert np.abs(one.images["gt_usm"].astype(int) - other.images["gt_usm"]).max() <= 1
+
+
 # ---- comparisons
 
 
@@ -350,6 +400,8 @@ def test_a_sheet_puts_steps_below_all_images_and_holds_as_many_samples_as_viewer
     assert many - few == 2 * line  # 4 lines more in 2 columns
     high = draw_sheet([sample(1, 64 * 6)] * 16).shape[0]
     assert high == 2 * GAP + line + 9 * (6 * 256 + 4 * line + GAP)  # 16 and 12 would be higher than MAX_SIDE
+    one = draw_sheet([sample(1, 64 * 80)])  # of 80 times its width, which would be too high at 256 px
+    assert one.shape[1] == 3 * (128 + GAP) + GAP and 80 * 128 < one.shape[0] < 16_000
 
 
 def test_the_command_writes_a_page_and_a_sheet(
@@ -359,7 +411,9 @@ def test_the_command_writes_a_page_and_a_sheet(
     made = config_of(gt_only(photo_folder), preprocess=pipeline(sharpen=dict(type="USMSharpening")))
     Path("own.json").write_text(json.dumps(made.to_dict()))
     options = ["own.json", "-o", "out/page", "-n", "3", "--samples", "9", "--like", str(photo_folder)]
-    options += ["--seed", "5", "--severity", "12"]
+    options += ["--seed", "5", "--severity", "12", "--workers", "0", "--device", "cpu"]
+    Path("out").mkdir()
+    Path("out/page.png").write_bytes(b"of the user")
     assert main(["browse_data", *options]) == 0
     printed = capsys.readouterr().out
     assert "LQ of 9 samples:" in printed and "Your photos are" in printed and "page: " in printed
@@ -374,7 +428,8 @@ def test_the_command_writes_a_page_and_a_sheet(
         assert text in page
     assert not re.search(r"""(src|href)="(?!data:|#)""", page)
     assert len(page) < 700_000
-    sheet = read_image("out/page.png")
+    assert Path("out/page.png").read_bytes() == b"of the user"
+    sheet = read_image("out/page_sheet.png")
     assert sheet.shape[1] == 4 * 266 + 10 and sheet.shape[0] > 3 * 256
     before = Path("out/page.html").read_bytes()
     assert main(["browse_data", *options]) == 0
@@ -393,6 +448,8 @@ def test_the_command_writes_a_page_and_a_sheet(
         (dict(out="x.png"), OptionError, r"^out is the page, an \.html file"),
         (dict(out="."), OptionError, r"^out is the page, an \.html file"),
         (dict(only=["cat7"]), OptionError, r"^only: the training set has no image 'cat7'\. Did you mean 'cat"),
+        (dict(workers=-1), OptionError, "^workers is a whole number from 0 up, got -1"),
+        (dict(device="xpu:9"), ConfigError, "^device 'xpu:9' is not usable here"),
         (dict(draw=-1), OptionError, "^draw is a whole number from 0 up, got -1"),
         (dict(like="nowhere"), DataError, "^nowhere: no such folder"),
         (dict(out="/dev/null/x.html"), SrtoolboxError, "^/dev/null.*: "),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ import numpy as np
 from srtoolbox.apps.browse.contents import Browsed
 from srtoolbox.apps.browse.feed import Feed, SeenSample
 from srtoolbox.apps.browse.likeness import Photos, compare, measure, measure_all
+from srtoolbox.apps.browse.makers import Job, make_all
 from srtoolbox.apps.browse.page import render
-from srtoolbox.apps.browse.severity import Ladder, climb
+from srtoolbox.apps.browse.severity import anew, climb
 from srtoolbox.apps.browse.sheet import draw_sheet
 from srtoolbox.check import check_training_data
 from srtoolbox.config import Config, resolve_config
+from srtoolbox.engine.device import select_device
 from srtoolbox.errors import OptionError
 from srtoolbox.image import to_uint8, write_image
 from srtoolbox.io.files import make_folder, write_errors, write_text
@@ -50,16 +53,18 @@ def browse_data(
     samples: int = SAMPLES,
     severity: int = SEVERITY,
     like: str | os.PathLike[str] | None = None,
+    device: str = "cpu",
+    workers: int | None = None,
     overrides: Sequence[str] = (),
     plugins: Sequence[str | os.PathLike[str]] = (),
 ) -> Browsed:
     """Show what the training of a config gives its network: a page to open in a browser, and a sheet beside it.
 
-    Nothing but the data is built: no network, no loss, on the CPU.
+    Nothing but the data is built: no network, no loss.
 
     Args:
         config: a file, the name of a packaged config, a `Config` or a plain dict, with data.train.
-        out: the HTML file to write, the page; the sheet has its name with `.png`.
+        out: the HTML file to write, the page; the sheet of `data.html` is `data_sheet.png`.
         count: samples to show; None: 16, or 4 whole images.
         seed: instead of the config's.
         draw: number of the first sample in the run.
@@ -68,6 +73,9 @@ def browse_data(
         samples: measure so many, from the same draw on, of all images; 0: none.
         severity: draw the degradations of each crop under the slider so often; 0: no slider.
         like: a folder (or store) of photographs to compare their statistics with.
+        device: where `model.preprocess` computes: 'cpu', 'cuda'.
+        workers: processes that make what is measured and what is under the slider, on the CPU; None:
+            as many as the config's training has, 0: this one.
         overrides: 'key.sub=value' texts that change a config that is a file.
         plugins: Python files with components of yours.
 
@@ -75,7 +83,7 @@ def browse_data(
         SrtoolboxError: faults of the config or the arguments, data that is missing, a page that cannot be written.
     """
     page = _page_path(out)
-    _refuse_negative(count=count, draw=draw, samples=samples, severity=severity, seed=seed)
+    _refuse_negative(count=count, draw=draw, samples=samples, severity=severity, seed=seed, workers=workers)
     if like is not None and not samples:
         raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
     with logging_restored():
@@ -83,19 +91,24 @@ def browse_data(
         loaded = resolve_config(config, overrides)
         load_plugins(loaded, plugins)
         check_training_data(loaded)
-        feed = Feed(loaded, seed=seed)
+        feed = Feed(loaded, seed=seed, device=select_device(device))
         _refuse_unknown(only, feed)
         photos = None if like is None else _photos(like, feed, draw, samples)  # faults come before the work
         with write_errors(page.parent):
             make_folder(page.parent)
-        shown_feed = Feed(loaded, seed=seed, whole=True) if whole else feed
+        shown_feed = Feed(loaded, seed=seed, whole=True, device=feed.device) if whole else feed
         wanted = set(only) or None
         shown = list(islice(shown_feed.samples(draw, wanted), count or (WHOLE_COUNT if whole else COUNT)))
-        browsed = Browsed(page, page.with_suffix(".png"), feed.seed, draw, shown, untold=feed.untold)
+        sheet = draw_sheet(shown)
+        browsed = Browsed(page, page.with_name(f"{page.stem}_sheet.png"), feed.seed, draw, shown, untold=feed.untold)
         browsed.is_luma = _colour_of(loaded) == "y"
-        _fill(browsed, feed, wanted, samples, severity, photos)
+        browsed.tries = severity if feed.varies else None
+        crops = _crops(feed, draw, wanted) if browsed.tries else []
+        _make_many(browsed, feed, crops, samples, workers)
+        if photos is not None:
+            _compare(browsed, photos)
         write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
-        write_image(browsed.sheet, draw_sheet(browsed.samples))
+        write_image(browsed.sheet, sheet)
         return browsed
 
 
@@ -145,46 +158,60 @@ def _photos(like: str | os.PathLike[str], feed: Feed, draw: int, samples: int) -
     return Photos(like, lq.shape[:2], lq.shape[2], samples)
 
 
-def _fill(
-    browsed: Browsed, feed: Feed, only: set[str] | None, samples: int, severity: int, photos: Photos | None
-) -> None:
-    """Measure samples, draw crops anew, and compare photographs, as far as is asked for."""
-    if samples:
-        _measure(browsed, feed, samples)
-    browsed.tries = severity if feed.varies else None
-    if browsed.tries:
-        browsed.ladders = _draw_anew(feed, browsed.draw, only, severity)
-    if photos is not None:
-        _compare(browsed, photos)
-
-
-def _draw_anew(feed: Feed, draw: int, only: set[str] | None, tries: int) -> list[Ladder]:
-    """Return the ladders of the first crops of several images, fewer where there are fewer."""
+def _crops(feed: Feed, draw: int, only: set[str] | None) -> list[SeenSample]:
+    """Return the first crops of several images, fewer where there are fewer."""
     crops: dict[str, SeenSample] = {}
     most = min(LADDERS, len(only or feed.dataset))
     for sample in islice(feed.samples(draw, only), 8 * LADDERS):
         crops.setdefault(sample.key, sample)
         if len(crops) == most:
             break
-    with progress_bar("drawing the same crops again") as show:
-        return climb(feed, list(crops.values()), tries, show)
+    return list(crops.values())
 
 
-def _measure(browsed: Browsed, feed: Feed, samples: int) -> None:
-    """Measure samples, and note what was drawn for each."""
+def _make_many(browsed: Browsed, feed: Feed, crops: Sequence[SeenSample], samples: int, workers: int | None) -> None:
+    """Measure samples, and draw crops anew for the slider; `workers` is None: as many as the config says."""
+    workers = feed.config["data"]["train"].get("workers", 0) if workers is None else workers
+    tries = browsed.tries or 0
+    jobs = [*_first_jobs(feed, browsed.draw, samples), *anew(crops, tries, feed.batch_size)]
+    total = samples + tries * len(crops)
+    with progress_bar("making samples") as show, closing(make_all(feed, jobs, workers)) as made:
+        seen = _shown(made, show, total)
+        if samples:
+            _measure(browsed, islice(seen, samples), feed.notes.names)
+        browsed.ladders = climb(crops, seen, tries)
+
+
+def _shown(made: Iterable[SeenSample], show: Callable[[float, int], None], total: int) -> Iterator[SeenSample]:
+    """Yield samples, and show how many there are."""
+    for number, sample in enumerate(made, 1):
+        show(number, total)
+        yield sample
+
+
+def _first_jobs(feed: Feed, draw: int, samples: int) -> list[Job]:
+    """Return what makes so many samples of a run."""
+    jobs: list[Job] = []
+    batches = feed.batches(draw)
+    while samples:
+        draws = next(batches)[:samples]
+        jobs.append(Job(draws))
+        samples -= len(draws)
+    return jobs
+
+
+def _measure(browsed: Browsed, samples: Iterable[SeenSample], names: Sequence[str]) -> None:
+    """Measure samples, and note what was drawn for each; `names` has the steps in order."""
     rows: list[dict[str, float]] = []
-    with progress_bar("measuring samples") as show:
-        for number, sample in enumerate(islice(feed.samples(browsed.draw), samples), 1):
-            rows.append(measure(sample.lq))
-            if number <= PHOTOS:
-                browsed.seen.append(to_uint8(sample.lq))
-            for step in sample.steps:
-                browsed.acted[step.name] += 1
-                values = browsed.parameters.setdefault(step.name, {})
-                for name, value in step.values.items():
-                    values.setdefault(name, []).append(value)
-            show(number, samples)
-    names = feed.notes.names
+    for sample in samples:
+        rows.append(measure(sample.lq))
+        if len(rows) <= PHOTOS:
+            browsed.seen.append(to_uint8(sample.lq))
+        for step in sample.steps:
+            browsed.acted[step.name] += 1
+            values = browsed.parameters.setdefault(step.name, {})
+            for name, value in step.values.items():
+                values.setdefault(name, []).append(value)
     browsed.parameters = {
         step: browsed.parameters[step]
         for step in sorted(browsed.parameters, key=lambda step: names.index(step.partition(" (time ")[0]))

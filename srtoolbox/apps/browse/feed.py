@@ -17,6 +17,7 @@ from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.stores.base import Window
 from srtoolbox.data.transforms import Compose, Sample
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
+from srtoolbox.engine.device import to_device
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import batch_to_float, to_image
 from srtoolbox.interfaces import IMAGE_KEYS, Preparation
@@ -56,6 +57,7 @@ class Feed:
         config: checked, with `data.train`.
         seed: instead of the config's.
         whole: whole images in the place of crops, wherever a dataset has a `gt_size`.
+        device: where a preprocess computes.
 
     Attributes:
         untold: names of the transforms that do not tell what they draw.
@@ -65,7 +67,15 @@ class Feed:
         MissingDataError: the images are not there.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, seed: int | None = None, whole: bool = False) -> None:
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        *,
+        seed: int | None = None,
+        whole: bool = False,
+        device: torch.device = torch.device("cpu"),  # noqa: B008 - a value
+    ) -> None:
+        self.config, self.device = config, device
         train = config["data"]["train"]
         entry = _uncropped(train["dataset"], whole=whole)
         try:
@@ -96,6 +106,11 @@ class Feed:
         Raises:
             DataError: a dataset draws none of these images.
         """
+        for draws in self.batches(start, only):
+            yield from self.make(draws)
+
+    def batches(self, start: int = 0, only: Collection[str] | None = None) -> Iterator[list[Draw]]:
+        """Yield the draws of these samples, those of a batch together."""
         keys = self.dataset.keys() if only is not None else []
         skipped, in_vain = start % self.batch_size, 0
         sampler = EndlessSampler(self.dataset, self.batch_size, self.seed, start - skipped, pool=self.pool)
@@ -106,7 +121,7 @@ class Feed:
             if in_vain > _EPOCHS * len(self.dataset):
                 raise DataError(f"the training draws none of these images: {', '.join(sorted(only or ()))}")
             if wanted:
-                yield from self.make(wanted)
+                yield wanted
 
     def make(self, draws: Sequence[Draw], variants: Sequence[int] | None = None) -> list[SeenSample]:
         """Return the samples of some draws; `variants`: with parameters drawn anew, other ones for each number."""
@@ -134,12 +149,6 @@ class Feed:
             for n, draw in enumerate(draws)
         ]
 
-    def variants(self, draw: Draw, count: int) -> Iterator[SeenSample]:
-        """Yield the same crop with its degradations drawn anew, `count` times."""
-        for first in range(0, count, self.batch_size):
-            numbers = list(range(first, min(count, first + self.batch_size)))
-            yield from self.make([draw] * len(numbers), numbers)
-
     def _prepared(
         self, batch: Batch, draws: Sequence[Draw], variants: Sequence[int] | None
     ) -> tuple[dict[str, Tensor], list[list[Step]]]:
@@ -147,11 +156,13 @@ class Feed:
         images = {name: batch[name] for name in IMAGE_KEYS if name in batch}
         nothing: list[list[Step]] = [[] for _ in draws]
         if self.pipeline is not None:
-            return self.pipeline.run(batch, draws, self.group, variants)
+            return self.pipeline.run(batch, draws, self.group, variants, self.device)
         if isinstance(self.preprocess, Preparation):
-            return self.preprocess.finish(self.preprocess.begin(batch, draws, self.group)), nothing
+            begun = self.preprocess.begin(batch, draws, self.group)
+            return self.preprocess.finish(to_device(begun, self.device)), nothing
         if self.preprocess is not None:
-            images = self.preprocess({name: batch_to_float(image) for name, image in images.items()})
+            moved = to_device(images, self.device)
+            images = self.preprocess({name: batch_to_float(image) for name, image in moved.items()})
         return images, nothing
 
 
@@ -198,6 +209,7 @@ def _watch(dataset: object, entry: object, notes: Notes) -> list[str]:
 
 def _to_images(images: Tensor) -> list[np.ndarray]:
     """Return a batch, (N, H, W, C) of integers or (N, C, H, W) in [0, 1], as arrays HWC."""
+    images = images.cpu()
     if images.dtype in (torch.uint8, torch.uint16):
         return list(images.numpy())
     return [to_image(image[None]) for image in images]

@@ -13,6 +13,7 @@ from torch import Tensor
 from srtoolbox.apps.browse.steps import Notes, Step, drawn, leaves, step_names, tells
 from srtoolbox.data.loading.draws import Draw
 from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
+from srtoolbox.engine.device import to_device
 from srtoolbox.image import to_image
 from srtoolbox.interfaces import BEGUN
 
@@ -36,7 +37,12 @@ class ToldPipeline:
         self.untold = [self.names[id(step)] for step in leaves(steps) if not tells(step)]
 
     def run(
-        self, batch: Mapping[str, Any], draws: Sequence[Draw], group: int, variants: Sequence[int] | None
+        self,
+        batch: Mapping[str, Any],
+        draws: Sequence[Draw],
+        group: int,
+        variants: Sequence[int] | None,
+        device: torch.device,
     ) -> tuple[dict[str, Tensor], list[list[Step]]]:
         """Return the images of a batch with 'gt' (N, H, W, C), as in training, and the steps of each.
 
@@ -45,6 +51,7 @@ class ToldPipeline:
             draws: of its samples.
             group: draws that share what a batch shares.
             variants: other parameters for each number, for GT cut at the same place.
+            device: where what needs no CPU is computed.
         """
         drawn_by = list(draws)
         if variants is not None:
@@ -54,11 +61,12 @@ class ToldPipeline:
         sizes = np.tile(np.array(batch["gt"].shape[1:3]), (len(draws), 1))
         begun[BEGUN] = replace(begun[BEGUN], corners=self.pipeline.corners(sizes, draws))
         plan = self.pipeline.plan(sizes, drawn_by, group)
-        return self.pipeline.finish(begun), drawn(plan.actions, len(draws), self.names)
+        return self.pipeline.finish(to_device(begun, device)), drawn(plan.actions, len(draws), self.names)
 
     def make(self, gt: np.ndarray, draw: Draw) -> dict[str, np.ndarray]:
         """Return 'lq' and 'gt', as the pipeline of a dataset does, and note the steps."""
         variants = None if self.notes.variant is None else [self.notes.variant]
-        images, steps = self.run({"gt": torch.from_numpy(np.array(gt))[None]}, [draw], 1, variants)
+        batch = {"gt": torch.from_numpy(np.array(gt))[None]}
+        images, steps = self.run(batch, [draw], 1, variants, torch.device("cpu"))
         self.notes.steps += steps[0]
         return {name: to_image(images[name]) for name in ("lq", "gt")}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from srtoolbox.apps.browse.feed import Feed, SeenSample
+from srtoolbox.apps.browse.feed import SeenSample
+from srtoolbox.apps.browse.makers import Job
 from srtoolbox.apps.browse.steps import Step
 from srtoolbox.image import expand_gray, to_uint8
 from srtoolbox.resize import imresize
@@ -47,25 +48,28 @@ def psnr_to(clean: np.ndarray, lq: np.ndarray) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def climb(
-    feed: Feed, samples: Sequence[SeenSample], tries: int, progress: Callable[[float, int], None]
-) -> list[Ladder]:
+def anew(samples: Sequence[SeenSample], tries: int, together: int) -> list[Job]:
+    """Return what makes each crop `tries` times, its degradations drawn anew, so many of them `together`."""
+    numbers = [range(first, min(tries, first + together)) for first in range(0, tries, together)]
+    return [Job([sample.draw] * len(each), each) for sample in samples for each in numbers]
+
+
+def climb(samples: Sequence[SeenSample], made: Iterable[SeenSample], tries: int) -> list[Ladder]:
     """Return a ladder for each crop whose LQ changes with what is drawn.
 
     Args:
-        feed: of the crops.
         samples: the crops.
+        made: what came of the jobs of `anew`, in order.
         tries: draws for each crop.
-        progress: takes (done, of).
     """
     ladders = []
-    counter = itertools.count(1)
+    variants: Iterator[SeenSample] = iter(made)
     for sample in samples:
         clean = clean_reduction(sample.images["gt"], sample.lq)
-        levels = []
-        for variant in feed.variants(sample.draw, tries):
-            levels.append(Level(to_uint8(variant.lq), psnr_to(clean, variant.lq), variant.steps))
-            progress(next(counter), tries * len(samples))
+        levels = [
+            Level(to_uint8(variant.lq), psnr_to(clean, variant.lq), variant.steps)
+            for variant in itertools.islice(variants, tries)
+        ]
         levels.sort(key=lambda level: -level.psnr)
         if any(not np.array_equal(level.lq, levels[0].lq) for level in levels[1:]):
             places = np.linspace(0, tries - 1, min(LEVELS, tries)).round().astype(int).tolist()

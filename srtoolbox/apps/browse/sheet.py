@@ -22,18 +22,21 @@ MOST = 16
 def draw_sheet(samples: Sequence[SeenSample]) -> np.ndarray:
     """Return a row for each of the first samples, as many as a sheet holds: HWC uint8 RGB.
 
-    Raises:
-        SheetSizeError: a single one is too high.
+    A single one that is too high is narrower.
     """
     others = list(dict.fromkeys(name for sample in samples for name in sample.images if name not in ("lq", "gt")))
     rows = [_row(sample, others) for sample in samples[:MOST]]
+    cell = CELL
     while True:
         try:
-            return grid(rows, heads=["LQ", "LQ, bicubic", "GT", *others], cell=CELL)
+            return grid(rows, heads=["LQ", "LQ, bicubic", "GT", *others], cell=cell)
         except SheetSizeError:
-            if len(rows) == 1:
+            if len(rows) > 1:
+                rows = rows[: len(rows) * 3 // 4]
+            elif cell > 1:
+                cell //= 2
+            else:
                 raise
-            rows = rows[: max(1, len(rows) * 3 // 4)]
 
 
 def _row(sample: SeenSample, others: Sequence[str]) -> list[Cell]:
