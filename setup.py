@@ -71,6 +71,7 @@ setup(
         "optimizers": ["pytorch_optimizer>=4.1"],  # Adan, Prodigy, SOAP, schedule-free AdamW and SGD
         "safetensors": ["safetensors>=0.4"],
         "spandrel": ["spandrel>=0.4"],  # opens files of about forty more architectures
+        "sweep": ["optuna>=4.0"],  # searches beyond a grid
         "ui": ["starlette>=1.0", "uvicorn>=0.30"],  # the page for upscaling
         "video": ["av>=14"],
         "wandb": ["wandb>=0.18"],

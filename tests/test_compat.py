@@ -189,3 +189,9 @@ def test_a_process_that_starts_is_known_by_its_attribute(monkeypatch):
     assert not compat.is_starting_process()
     monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
     assert compat.is_starting_process()
+
+
+def test_optuna_has_the_names():
+    optuna = pytest.importorskip("optuna")
+    require(optuna.trial.create_trial(value=1.0), "_trial_id", "Optuna", "compat.optuna.live_trial")
+    assert [*inspect.signature(optuna.Trial).parameters][:2] == ["study", "trial_id"]

@@ -58,6 +58,7 @@ ONLY_IN = {
     "lmdb": {"data"},
     "datasets": {"data"},
     "pyarrow": {"data"},
+    "optuna": {"apps", "compat"},
     "onnx": {"apps", "weights"},
     "onnxruntime": {"apps", "weights"},
     "av": {"apps", "image", "plots"},

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin
+from srtoolbox.cli.options import CommandParser, add_device, add_plugin, positive
 
 SUMMARY = "train a config with many values, and compare the runs"
 EXAMPLE = """examples:
   python tools/sweep.py CONFIG "optim.generator.optimizer.lr=[1e-3,3e-4]" "data.train.batch_size=[8,16]"
   python tools/sweep.py CONFIG "optim.generator.milestones=[[100,200],[300]]"  (values that are lists)
   python tools/sweep.py CONFIG "seed=[0,1,2]" --shard 2/3     (the second of three calls that share the runs)
-  python tools/sweep.py CONFIG "seed=[0,1,2]" --stop-worse set5/psnr=25@1000  (end those below 25 dB by then)"""
+  python tools/sweep.py CONFIG "seed=[0,1,2]" --stop-worse set5/psnr=25@1000  (end those below 25 dB by then)
+  python tools/sweep.py CONFIG "optim.generator.optimizer.lr=log(1e-5,1e-2)" --trials 20 --by set5/psnr  (a search)"""
 
 
 def build_parser() -> CommandParser:
@@ -29,6 +30,9 @@ def build_parser() -> CommandParser:
     rule = "end runs whose score is worse than VALUE at an evaluation from that iteration on, as set5/psnr=25@1000"
     add("--stop-worse", action="append", default=[], metavar="KEY=VALUE@ITER", help=rule)
     add("--retry", action="store_true", help="try again what failed, from its newest checkpoint, or diverged, anew")
+    trials = "search: so many runs, whose values are drawn from lists, log(a,b), uniform(a,b) and int(a,b); needs --by"
+    add("--trials", type=positive, metavar="N", help=trials)
+    add("--search-seed", type=int, default=0, metavar="N", help="of what a search draws (default: 0)")
     add("--dry-run", action="store_true", help="print names and commands, train nothing")
     launcher = "what starts -m srtoolbox train, as 'torchrun --nproc-per-node 2' (default: this Python)"
     add("--launcher", metavar="TEXT", help=launcher)

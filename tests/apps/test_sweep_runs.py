@@ -14,7 +14,7 @@ import srtoolbox
 from srtoolbox.apps.comparison import ComparedRun
 from tests.conftest import TINY
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a dozen processes
 
 TROUBLE = """
 import os, signal

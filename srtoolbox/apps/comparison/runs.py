@@ -140,7 +140,7 @@ def _state(work_dir: Path, iteration: int, max_iters: int | None, is_scored: boo
         return ending if is_scored or ending != Ending.FINISHED else f"{ending}, {NO_SCORES}"
     if any((work_dir / "faults").glob("*")):
         return f"halted at {iteration}: its steps failed (see faults)"
-    if notes.get("ending") == Ending.FAILED:
+    if notes.get("ending") in (Ending.FAILED, Ending.PRUNED):
         return f"{notes['ending']} at {iteration:,}"
     return f"unfinished: {iteration:,} of {max_iters:,}" if max_iters is not None else f"unfinished: {iteration:,}"
 

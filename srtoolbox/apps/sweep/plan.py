@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from srtoolbox.apps.sweep.names import name_runs
-from srtoolbox.apps.sweep.values import Choices, combinations, list_hints
+from srtoolbox.apps.sweep.values import Choices, list_hints
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.engine.hooks.checkpoint import score_fault
@@ -60,22 +60,29 @@ class Todo(enum.Enum):
 
 
 def plan_runs(
-    source: str | os.PathLike[str], choices: Sequence[Choices], folder: Path, plugins: Sequence[str] = ()
+    source: str | os.PathLike[str],
+    choices: Sequence[Choices],
+    all_overrides: Sequence[tuple[str, ...]],
+    folder: Path,
+    plugins: Sequence[str] = (),
 ) -> list[PlannedRun]:
-    """Return all runs, their configs free of faults and their folders theirs.
+    """Return runs, their configs free of faults and their folders theirs.
+
+    Args:
+        all_overrides: those of each run, one text for each of `choices`.
 
     Raises:
         ConfigError: some combination has faults; all of them are in the message.
         RunError: the folder of a run holds one with another config.
     """
     swept = [number for number, each in enumerate(choices) if each.is_swept]
-    all_overrides = combinations(choices)
     values = [_values_of(overrides, choices, swept) for overrides in all_overrides]
     runs, faults = [], Faults()
     with _each_warning_once(), progress_bar("checking") as show:
         for number, (name, overrides) in enumerate(zip(name_runs(values), all_overrides, strict=True)):
             try:
-                config = checked(source, overrides, folder / name, plugins)
+                config = resolved(source, overrides, folder / name, plugins)
+                check(config)
             except ConfigError as error:
                 faults.add(name, error)
             else:
@@ -93,13 +100,13 @@ def _values_of(overrides: Sequence[str], choices: Sequence[Choices], swept: Sequ
     return {choices[at].key: choices[at].values[choices[at].overrides.index(overrides[at])] for at in swept}
 
 
-def checked(source: str | os.PathLike[str], overrides: Sequence[str], work_dir: Path, plugins: Sequence[str]) -> Config:
-    """Return the config of one run, checked as `train` does. Raises ConfigError."""
+def resolved(
+    source: str | os.PathLike[str], overrides: Sequence[str], work_dir: Path, plugins: Sequence[str]
+) -> Config:
+    """Return the config of one run, as `train` reads it. Raises ConfigError."""
     config = Config.fromfile(source, overrides)
     load_plugins(config, plugins)
-    config = with_network_of_file(config, earlier=work_dir / CONFIG)
-    check(config)
-    return config
+    return with_network_of_file(config, earlier=work_dir / CONFIG)
 
 
 class Faults:
@@ -183,6 +190,8 @@ def todo(run: PlannedRun, *, retry: bool) -> tuple[Todo, str]:
         return (Todo.BEGIN_ANEW if retry else Todo.LEAVE), _since(ending, notes)
     if ending == Ending.FAILED:
         return (Todo.GO_ON if retry else Todo.LEAVE), "failed before"
+    if ending == Ending.PRUNED:
+        return Todo.LEAVE, str(ending)
     if notes.get("finished") is not None:
         return Todo.LEAVE, _since(str(ending or Ending.FINISHED), notes)
     return (Todo.GO_ON, "begun before") if is_used(run.work_dir) else (Todo.BEGIN, "")

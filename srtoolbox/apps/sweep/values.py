@@ -1,7 +1,8 @@
 """The values of a sweep, as typed: `key=[a, b]` is one run for each value, `key=value` holds in all.
 
-Each item of a list is read as the value of an override is. So a key whose values are lists is swept
-by a list of lists, `milestones=[[100, 200], [300]]`, and `[[100, 200]]` is that list in all runs.
+A search takes ranges, too: `key=log(1e-5, 1e-2)`, `uniform(0, 1)`, `int(4, 16)`. Each item of a
+list is read as the value of an override is. So a key whose values are lists is swept by a list of
+lists, `milestones=[[100, 200], [300]]`, and `[[100, 200]]` is that list in all runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from srtoolbox.config.overrides import Override, parse_override
 from srtoolbox.errors import ConfigError, OptionError
 
 _OPENING, _CLOSING = "([{", ")]}"
+_RANGE = re.compile(r"(log|uniform|int)\(([^,()]+),([^,()]+)\)")
 _RULE = re.compile(r"(?P<score>[^=@]+/[^=@]+)=(?P<than>[^=@]+)(@(?P<after>[0-9]+))?")
 
 
@@ -28,14 +30,21 @@ class Choices:
     Attributes:
         key: as 'optim.generator.optimizer.lr'.
         overrides: a text for each value, `key=value`.
-        values: what these texts say.
+        values: what these texts say; of a range its two ends.
         is_swept: False for a single value that was given without a list.
+        range: 'log', 'uniform', 'int', or '' for values of a list.
     """
 
     key: str
     overrides: tuple[str, ...]
     values: tuple[Any, ...]
     is_swept: bool = True
+    range: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """True for a range, whose values no grid has."""
+        return bool(self.range)
 
 
 def read_choices(texts: Sequence[str]) -> list[Choices]:
@@ -57,6 +66,9 @@ def _read(item: Override) -> Choices:
     key, text = ".".join(item.path), item.text.partition("=")[2].strip()
     if key == "work_dir":
         raise item.error("each run has a work dir of its own, below that of the sweep (--work-dir)")
+    match = None if item.appends else _RANGE.fullmatch(text)
+    if match:
+        return _read_range(item, key, *match.groups())
     if item.appends or not (text.startswith("[") and text.endswith("]")):
         return Choices(key, (item.text,), (item.value,), is_swept=False)
     overrides = tuple(f"{key}={each}" for each in split_items(item))
@@ -65,6 +77,18 @@ def _read(item: Override) -> Choices:
         if _is_among(value, values[:number]):
             raise item.error(f"{value!r} is given twice: each value is one run")
     return Choices(key, overrides, values)
+
+
+def _read_range(item: Override, key: str, kind: str, *texts: str) -> Choices:
+    low, high = (parse_override(f"{key}={text.strip()}").value for text in texts)
+    kinds = int if kind == "int" else (int, float)
+    if not all(isinstance(end, kinds) and not isinstance(end, bool) and math.isfinite(end) for end in (low, high)):
+        raise item.error(f"{kind}(low,high) takes two {'whole ' if kind == 'int' else ''}numbers")
+    if not low < high:
+        raise item.error(f"the first number of {kind}(low,high) is the smaller one")
+    if kind == "log" and not low > 0:
+        raise item.error("both numbers of log(low,high) are above 0")
+    return Choices(key, (f"{key}={low!r}", f"{key}={high!r}"), (low, high), range=kind)
 
 
 def _is_among(value: object, others: Sequence[object]) -> bool:
@@ -126,6 +150,13 @@ def stop_rules(texts: Sequence[str]) -> list[str]:
 def combinations(choices: Sequence[Choices]) -> list[tuple[str, ...]]:
     """Return the overrides of each run: all combinations, the last key changing fastest."""
     return list(product(*(each.overrides for each in choices)))
+
+
+def ends(choices: Sequence[Choices]) -> list[tuple[str, ...]]:
+    """Return the overrides of runs in which each value, and each end of a range, is tried once."""
+    first = tuple(each.overrides[0] for each in choices)
+    others = [(*first[:at], text, *first[at + 1 :]) for at, each in enumerate(choices) for text in each.overrides[1:]]
+    return [first, *others]
 
 
 def list_hints(config: Config, choices: Sequence[Choices]) -> list[str]:

@@ -47,6 +47,7 @@ class Ending(enum.StrEnum):
     STOPPED = "stopped"
     NOTHING_LEFT = "nothing left to do"
     FAILED = "failed"
+    PRUNED = "pruned"
 
 
 def describe(run: Run) -> None:
