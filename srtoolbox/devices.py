@@ -25,7 +25,7 @@ _VALUES_ALONE = (Tensor.normal_, Tensor.uniform_, *_INIT, nn.functional.leaky_re
 
 
 def release_generator(device: torch.device) -> None:
-    """Let a CUDA device's random numbers go on after a capture that broke off, for which they still count."""
+    """Let a CUDA device's random numbers go on after a capture that broke off."""
     index = torch.cuda.current_device() if device.index is None else device.index
     generator = torch.cuda.default_generators[index]
     generator.graphsafe_set_state(generator.clone_state())
@@ -80,10 +80,10 @@ def exact_convolutions() -> Iterator[None]:
 
 @contextlib.contextmanager
 def exact_products(device: torch.device) -> Iterator[None]:
-    """Let products of float32 matrices be float32 on this device, whatever autocast says or torch is set to.
+    """Let products of float32 matrices be float32 on this device, despite autocast and settings.
 
-    It may be set to TF32, and on a CPU to bfloat16. Other devices' settings are not touched: a thread
-    that makes batches on the CPU works beside the steps of a GPU.
+    Torch may be set to TF32, and on a CPU to bfloat16. Other devices' settings are not touched: a
+    thread that makes batches on the CPU works beside the steps of a GPU.
     """
     on_cpu = getattr(torch.backends.mkldnn, "matmul", None)  # unknown to the stubs of torch
     backends = {"cpu": on_cpu, "cuda": torch.backends.cuda.matmul}

@@ -20,7 +20,7 @@ CHANNELS: Mapping[str, int] = {"y": 1, "rgb": 3}
 IMAGE_KEYS = ("lq", "gt")
 """The images of a sample and of a batch."""
 BEGUN = "begun"
-"""The entry of a batch that a `Preparation` has begun and not finished: what is still to be done."""
+"""The entry of a batch that a `Preparation` has begun: what is still to be done."""
 FACTS: Mapping[str, str] = {
     "scale": "the upscaling factor",
     "in_channels": "1 for 'y', 3 for 'rgb'",
@@ -308,7 +308,7 @@ class Preparation(Protocol):
 
     @classmethod
     def images_of(cls, cfg: Mapping[str, Any]) -> Sequence[str]:
-        """Return the names of the images that one of this config gives, 'lq' and 'gt' among them."""
+        """Return names of the images that one of this config gives, 'lq' and 'gt' among them."""
 
     def begin(self, batch: dict[str, Any], draws: Sequence[Any], group: int) -> dict[str, Any]:
         """Return a batch of GT with `BEGUN`, and with what is done on the CPU done.

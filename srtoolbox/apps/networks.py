@@ -187,7 +187,7 @@ def load_all(
 
 
 def baseline_of(scale: int) -> str:
-    """Return what scores and pages call bicubic interpolation: at x1 it leaves the input as it is."""
+    """Return the name of bicubic interpolation in scores and pages: at x1 it is the input."""
     return "Input" if scale == 1 else "Bicubic"
 
 

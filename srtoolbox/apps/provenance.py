@@ -52,7 +52,7 @@ def _name_of(network: nn.Module) -> str:
 
 
 def _weights_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:
-    """Return name and digest of each file of weights, and the share of each where two are blended."""
+    """Return name and digest of each file of weights, and its share where two are blended."""
     shares: list[tuple[str | os.PathLike[str], float]] = [(checkpoint.path, 1 - checkpoint.alpha)]
     if checkpoint.other is not None:
         shares.append((checkpoint.other, checkpoint.alpha))

@@ -22,7 +22,7 @@ def is_result(path: str | os.PathLike[str]) -> bool:
 
 
 def read_steps(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the steps in which an image or a video was made, the oldest first, see `apps.provenance.step_of`.
+    """Return the steps in which an image or video was made, oldest first (`provenance.step_of`).
 
     Raises:
         SrtoolboxError: it cannot be read, or does not say.

@@ -73,7 +73,7 @@ def check(config: Config, mode: str = "train") -> None:
 
 
 def check_training_data(config: Config) -> None:
-    """Find every fault of what makes training samples: `data.train` and `model.preprocess`, and of nothing else.
+    """Find every fault of what makes training samples: `data.train` and `model.preprocess`.
 
     Raises:
         ConfigError: as `check`; also where there is no `data.train`.

@@ -117,7 +117,7 @@ def _devices(cfg: Mapping[str, object]) -> tuple[str, str]:
 
 @contextlib.contextmanager
 def _bounded() -> Iterator[None]:
-    """Raise EndlessNetworkError in the network that is being made, once it has more than _MOST weights."""
+    """Raise EndlessNetworkError in a network being made, once it has more than _MOST weights."""
     numbers = itertools.count(1)
 
     def count(module: nn.Module, name: str, parameter: nn.Parameter) -> None:

@@ -25,7 +25,7 @@ _SIDE = 64  # LQ pixels of the images that are planned for where the config says
 
 
 def check_pipelines(report: Report, components: Sequence[Component]) -> None:
-    """Check where pipelines stand, what their steps are and lead to, and the data of one of the model."""
+    """Check where pipelines stand, what their steps lead to, and the data of one of the model."""
     datasets = {component.path: component for component in components if component.kind == "dataset"}
     for component in components:
         if component.path == "model.preprocess" and _is_step(component):

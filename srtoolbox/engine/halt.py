@@ -174,7 +174,7 @@ def _probe(
 
 
 def _pixels(batch: Mapping[str, Any], finished: Mapping[str, Any]) -> list[Sequence[np.ndarray]]:
-    """Return LQ and GT (h, w, C) of the images of a batch: as it was read, or as the degradations have left them."""
+    """Return LQ and GT (h, w, C) of a batch, as read or as the degradations have left them."""
     if BEGUN not in batch:
         return [batch[name].numpy() for name in IMAGE_KEYS]
     return [[to_image(image) for image in finished[name]] for name in IMAGE_KEYS]

@@ -166,7 +166,7 @@ class Run:
         return EndlessSampler(self.dataset, train["batch_size"], self.seed, start, rank, world, train.get("pool"))
 
     def begin(self, world: int) -> Begin | None:
-        """Return what `model.preprocess` does where one of `world` ranks makes a batch, if it makes LQ of GT."""
+        """Return what `model.preprocess` does where a rank makes a batch, if it makes LQ of GT."""
         if self.preparation is None:
             return None
         return partial(self.preparation.begin, group=self.config["data"]["train"]["batch_size"] * world)
@@ -229,7 +229,7 @@ class Run:
         return batch
 
     def finish(self, batch: Batch) -> Batch:
-        """Return a batch on the device as a step takes it: degradations choose on the host, and no graph holds them."""
+        """Return a batch on the device as a step takes it; no graph holds what is done here."""
         return batch if self.preparation is None else self.model.finish(batch)
 
     def end_step(self, terms: Mapping[str, Tensor]) -> None:

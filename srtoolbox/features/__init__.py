@@ -19,7 +19,7 @@ LEAST_SQUARE = 1e-12  # the gradient of a root is infinite at 0
 
 
 class L2Pool2d(nn.Module):
-    """Halves a map: the root of its squares blurred by a Hann window of 3 x 3 (Hénaff, Simoncelli 2016).
+    """Halves a map: root of squares blurred by a 3 x 3 Hann window (Hénaff, Simoncelli 2016).
 
     "Geodesics of learned representations" (ICLR 2016, arXiv:1511.06394). Unlike the maximum's, its
     output moves evenly with a shift of the image.

@@ -1,4 +1,4 @@
-"""The shift of colours from an image to its result: how their low frequencies differ, and whether it can be seen."""
+"""The shift of colours from an image to its result: a difference of their low frequencies."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _25_TO_THE_7 = 25.0**7
 
 
 class ColourShift(NamedTuple):
-    """The difference of the low frequencies of a result from those of the image that it was made of."""
+    """The difference between the low frequencies of a result and of its image."""
 
     levels: tuple[float, ...]
-    """Of each channel the mean of the difference, in 8-bit levels: above 0 the result is brighter."""
+    """Of each channel the mean difference in 8-bit levels: above 0 the result is brighter."""
     delta_e: float
     """The mean colour difference, CIEDE2000; values are taken as sRGB."""
 
@@ -40,7 +40,7 @@ class ColourShift(NamedTuple):
         return f"{each} of 255 in the mean, dE (CIEDE2000) {self.delta_e:.1f}"
 
     def note(self, *, is_kept: bool) -> str:
-        """Return a sentence for users on a shift that can be seen: the figures, and what to do; else ''.
+        """Return a sentence on a shift that can be seen: the figures, and what to do; else ''.
 
         `is_kept` says that colours were kept already: what is left then was clipped.
         """
@@ -51,7 +51,7 @@ class ColourShift(NamedTuple):
 
 
 def colour_shift(image: np.ndarray, result: np.ndarray) -> ColourShift:
-    """Measure how the colours of a result differ from those of the image it was made of, apart from all detail.
+    """Measure how the colours of a result differ from those of its image, apart from all detail.
 
     Args:
         image: uint8 or uint16, (H, W, 3) RGB, (H, W, 1) or (H, W) gray.

@@ -1,4 +1,4 @@
-"""Correlation of float images on the CPU by cv2: many times as fast as by convolutions of PyTorch."""
+"""Correlation of float images on the CPU by cv2, many times as fast as PyTorch's convolutions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _NEGLIGIBLE = 1e-7  # of what all weights add up to
 
 
 def mirrored(places: np.ndarray, length: int | np.ndarray) -> np.ndarray:
-    """Return where whole-numbered places lie in a row of `length` px that goes on mirrored, its ends not repeated."""
+    """Return places as those in a row of `length` px that goes on mirrored, ends not repeated."""
     last = length - 1
     return last - np.abs(places % np.maximum(2 * last, 1) - last)
 

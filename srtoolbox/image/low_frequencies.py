@@ -24,7 +24,7 @@ _MEAN_OF_LINEAR = (1 / 8, 3 / 4, 1 / 8)  # of a linear interpolation, over a cel
 
 
 def cell_edges(length: int, scale: float) -> np.ndarray:
-    """Return the edges of the cells of one side of an image that is resized by `scale`: (n + 1,) px.
+    """Return the edges of the cells of one side of an image resized by `scale`: (n + 1,) px.
 
     They divide it equally, into fractions of pixels where they must.
     """
@@ -75,7 +75,7 @@ class CellMeans:
 
 
 def _sum_of_rows(lines: np.ndarray, start: float, stop: float) -> np.ndarray:
-    """Return the sum of rows (h, n) from one place to another, parts of rows included: (n,) float64."""
+    """Return the sum (n,), float64, of rows (h, n) from one place to another, parts included."""
     first, last = math.ceil(start), math.floor(stop)
     total = np.zeros(lines.shape[1])
     if first > last:  # within one row
@@ -89,12 +89,12 @@ def _sum_of_rows(lines: np.ndarray, start: float, stop: float) -> np.ndarray:
 
 
 def means_of(image: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Return the means over the cells of a whole image (H, W, C): (rows of cells, columns of cells, C)."""
+    """Return the means over the cells of an image (H, W, C): (cell rows, cell columns, C)."""
     return CellMeans(rows, columns).add(image)
 
 
 def smoothed(means: np.ndarray, wraps: Sequence[bool] = (False, False)) -> np.ndarray:
-    """Return the low frequencies of means over cells: each with its neighbours, by (1, 2, 1) / 4 along both axes.
+    """Return the low frequencies of means over cells: blurred by (1, 2, 1) / 4 along both axes.
 
     Args:
         means: (rows, columns, C).
@@ -104,7 +104,7 @@ def smoothed(means: np.ndarray, wraps: Sequence[bool] = (False, False)) -> np.nd
 
 
 def correction(difference: np.ndarray, wraps: Sequence[bool] = (False, False)) -> np.ndarray:
-    """Return the values at the centres of cells which, enlarged and taken off, take out a difference's low frequencies.
+    """Return the values at cells which, enlarged and taken off, take out low frequencies.
 
     That is back-projection (Irani and Peleg 1991, "Improving resolution by image registration"),
     all of it on the cells: what is taken off is linear between their centres, so its means are
@@ -131,7 +131,7 @@ def _filtered(values: np.ndarray, weights: tuple[float, float, float], wraps: Se
 
 
 class Enlarged:
-    """A correction enlarged to the result's size, linearly between the centres of cells, a row at a time.
+    """A correction enlarged to the result's size, linearly between centres of cells, by rows.
 
     Args:
         rows, columns: the edges of the cells in px of the result.
@@ -152,7 +152,7 @@ class Enlarged:
         return np.maximum(self._tops, self._bottoms)
 
     def take_off(self, band: np.ndarray, top: int, field: np.ndarray) -> np.ndarray:
-        """Return rows of the result, from row `top` on, without the correction: rounded and clipped.
+        """Return rows of the result from `top` on without the correction, rounded and clipped.
 
         Args:
             band: (h, W, C) uint8 or uint16.
@@ -181,7 +181,7 @@ class Enlarged:
 
 
 def _between(edges: np.ndarray, length: int, wraps: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return, for each pixel of a side, the cells whose centres it lies between, and the share of the second one."""
+    """Return for each pixel of a side the two cells around it, and the share of the second one."""
     count = len(edges) - 1
     place = (np.arange(length) + 0.5) / edges[-1] * count - 0.5
     first = np.floor(place).astype(int)

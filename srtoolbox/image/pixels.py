@@ -1,4 +1,4 @@
-"""Work on pixels by cv2: copies, thumbnails, sums for metrics, augmentation, codecs, transparency."""
+"""Work on pixels by cv2: copies, thumbnails, sums of metrics, augmentation, codecs, alpha."""
 
 from __future__ import annotations
 

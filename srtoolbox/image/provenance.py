@@ -87,7 +87,7 @@ def merged_xmp(packet: bytes | None, text: str) -> bytes | None:
 
 
 def split_xmp(packet: bytes) -> tuple[bytes | None, str | None]:
-    """Return a packet without our text of steps (None where nothing else is in it), and the text."""
+    """Return a packet without our text of steps (None if nothing else is in it), and the text."""
     for pattern in (_OURS, _ELEMENT, _ATTRIBUTE):
         found = pattern.search(packet)
         if found is None:

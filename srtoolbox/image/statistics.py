@@ -1,4 +1,4 @@
-"""Statistics of one image that need no truth beside it: how sharp, detailed, noisy and blocky it is.
+"""Statistics of an image without truth beside it: how sharp, detailed, noisy and blocky it is.
 
 They compare sets of images with each other, crops of one size best: made degradations with
 photographs.
@@ -77,7 +77,7 @@ def noise_level(image: np.ndarray) -> float:
 
 
 def blockiness(image: np.ndarray) -> float:
-    """Return how much larger steps are at the borders of blocks of 8 x 8 px than elsewhere, as a ratio.
+    """Return the ratio of steps at the borders of blocks of 8 x 8 px to those elsewhere.
 
     A step is the difference of two neighbours, less the mean of the differences beside it, as in
     Wang, Bovik and Evans 2000, "Blind measurement of blocking artifacts in images" (ICIP). Where
@@ -98,7 +98,7 @@ def blockiness(image: np.ndarray) -> float:
 
 
 def _largest_ratio(luma: np.ndarray) -> float:
-    """Return the mean step at the columns of a grid over that at others, of the grid where it is largest."""
+    """Return the mean step at a grid's columns over that at others, the largest of all grids."""
     differences = np.diff(luma, axis=1)
     steps = np.abs(differences[:, 1:-1] - (differences[:, :-2] + differences[:, 2:]) / 2).mean(0)
     total, count = float(steps.sum()), len(steps)

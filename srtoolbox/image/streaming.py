@@ -93,7 +93,7 @@ def write_png(file: BinaryIO, bands: Iterable[np.ndarray], form: Form, metadata:
 
 
 def _strategy_for(filtered: np.ndarray) -> int:
-    """Return how zlib packs bytes like these: of filtered photographs hardly anything but runs repeats.
+    """Return how zlib packs bytes like these: in filtered photographs little but runs repeats.
 
     Looking for runs alone takes a third of the time. Text, drawings and gray in three equal
     channels get much smaller where all that repeats is looked for.

@@ -1,4 +1,4 @@
-"""Video codecs by PyAV, an extra: a still image as the last frame of a clip, coded and decoded in memory."""
+"""Video codecs by PyAV, an extra: an image as the last frame of a clip, coded and decoded."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _last_frame(clip: Sequence[np.ndarray], kind: VideoCodec, quantiser: int) ->
 
 
 def _moved(image: np.ndarray, size: tuple[int, int], by: tuple[int, int]) -> np.ndarray:
-    """Return an image in RGB that comes from so many rows and columns further on, filled up to `size`.
+    """Return an image in RGB from so many rows and columns further on, filled up to `size`.
 
     It goes on mirrored, for repeated edges would be seen as streaks; what fills it up repeats its
     edge.

@@ -129,7 +129,7 @@ class Upscaler:
 
     @property
     def ahead(self) -> int:
-        """Number of images that it pays to begin, by `bands`, before the bands of one are asked for: one on a GPU."""
+        """Number of images to begin, by `bands`, before one is asked for: one on a GPU."""
         return 1 if self.device.type == "cuda" else 0
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -189,14 +189,14 @@ class Upscaler:
         return bands if image.ndim == 3 else (band[..., 0] for band in bands)
 
     def cells(self, image: np.ndarray) -> ColourCells:
-        """Return the cells over which the colours of an image (H, W, C) and of its result are compared."""
+        """Return the cells in which colours of an image (H, W, C) and its result are compared."""
         size = self.size(*image.shape[:2])
         axes = zip(image.shape[:2], size, self.wraps, strict=True)
         scales = [after / before if wraps else self.scale for before, after, wraps in axes]
         return ColourCells(image, size, scales, self.wraps)
 
     def _bands(self, image: np.ndarray, result_bytes: int, keeps_colour: bool) -> Iterator[np.ndarray]:
-        """Return the bands, with the image's colours where these are kept; memory as in `_run_bands`."""
+        """Return the bands, with the image's colours if kept; memory as in `_run_bands`."""
         if not keeps_colour:
             return self._run_bands(image, result_bytes)
         size = self.size(*image.shape[:2])
@@ -204,7 +204,7 @@ class Upscaler:
         return kept_colour(self._run_bands(image, result_bytes + waiting), self.cells(image))
 
     def _run_bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
-        """Check that there is memory for a row at least, begin where a device works by itself, and return the bands.
+        """Check that there is memory for a row, begin if a device works alone, return the bands.
 
         `result_bytes` is the memory of the whole result where it is kept, else 0.
         """
@@ -219,7 +219,7 @@ class Upscaler:
         return self._run_tiles(image, size, result_bytes) if begun is None else self._finish(begun, image, result_bytes)
 
     def _begin(self, image: np.ndarray, result_bytes: int) -> Download | None:
-        """Ask the device for all of an image, if it is taken whole, and wait for nothing; else None."""
+        """Ask the device for all of an image and do not wait; None if it is not taken whole."""
         source = Source(image, self.device)
         size = source.height, source.width
         if self._margins is not None or self._is_direct or self._is_resized:
@@ -307,7 +307,7 @@ class Upscaler:
             return measure_statistics(self._run, sums, source, grid) or self._run
 
     def _sums_of(self, channels: int) -> ImageSums:
-        """Return what is summed over whole images of so many channels, found at the first of them."""
+        """Return what is summed over images of so many channels, found at the first of them."""
         if channels not in self._sums:
             sums = self._sums[channels] = find_sums(self._run, channels)
             if sums.axes:

@@ -246,7 +246,7 @@ def append_bytes(path: str | os.PathLike, data: bytes) -> None:
 
 @contextlib.contextmanager
 def appended_by_others(path: Path) -> Iterator[BinaryIO]:
-    """Yield a file, made with its folder if it is not there, for what another process prints: it is added.
+    """Yield a file, made with its folder if need be, to which another process adds what it prints.
 
     Raises:
         WriteError: it cannot be made.

@@ -90,7 +90,7 @@ def prefetch(items: Iterable[_T], *, ahead: int = AHEAD) -> Generator[_T]:
 
 
 def follow(items: Iterable[_T], ahead: int) -> Iterator[_T]:
-    """Yield the items in order, each when `ahead` more have been asked for: those begin something as they come."""
+    """Yield the items in order, each when `ahead` more, which begin work, were asked for."""
     waiting: deque[_T] = deque()
     for item in items:
         waiting.append(item)

@@ -85,7 +85,7 @@ class ContextualLoss(FeatureLoss):
         return best.mean(1)
 
     def _best_by_blocks(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Return (1, Q) for (1, C, P) and (1, C, Q) directions, holding so many distances as `BLOCK` says."""
+        """Return (1, Q) for (1, C, P) and (1, C, Q) directions; memory for `BLOCK` distances."""
         blocks = pred.transpose(1, 2).split(max(1, BLOCK // target.shape[2]), 1)
         parts = [
             checkpoint(self._best_matches, block, target, use_reentrant=False, preserve_rng_state=False)
@@ -94,7 +94,7 @@ class ContextualLoss(FeatureLoss):
         return torch.stack(parts).amax(0)
 
     def _best_matches(self, pred: Tensor, target: Tensor) -> Tensor:
-        """Return how well each place of the target is matched by one of some of the prediction, (N, Q).
+        """Return how well each place of the target is matched by one of the prediction's, (N, Q).
 
         Args:
             pred: (N, P, C) directions, all or some of the prediction's.

@@ -1,4 +1,4 @@
-"""Losses over the spectrum of images: all frequencies count, where pixels let few of them decide."""
+"""Losses over the spectrum of images: all frequencies count, where in pixels few decide."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srtoolbox.registry import LOSSES
 
 @LOSSES.register
 class FFTLoss(PixelLoss):
-    """|FFT(pred) - FFT(target)| of each channel, mean over real and imaginary parts (SAFMN, ShuffleMixer).
+    """|FFT(pred) - FFT(target)|, mean over real and imaginary parts (SAFMN, ShuffleMixer).
 
     The transform is not normalised, as there: its values are sums over all pixels, and usual
     weights small (0.05).

@@ -27,7 +27,7 @@ C1 = C2 = 1e-6  # as the authors of DISTS have them
 
 
 class _JudgeLoss(FeatureLoss):
-    """Base: features by a backbone of torchvision, channels weighted as a published file has them."""
+    """Base: features by a backbone of torchvision, channels weighted by a published file."""
 
     channel_weights: Tensor
 
@@ -92,7 +92,7 @@ def _unit(features: Tensor) -> Tensor:
 
 @LOSSES.register
 class DISTSLoss(_JudgeLoss):
-    """Structure and texture similarity (Ding et al. 2020, arXiv:2004.07728): 1 - it, mean over images.
+    """1 - structure and texture similarity (Ding et al. 2020, arXiv:2004.07728), mean over images.
 
     Of the image and five layers of VGG16 with `L2Pool2d`: means (texture) and covariance
     (structure) of each channel over the whole crop are compared, so textures may be shifted. Crops
@@ -122,7 +122,7 @@ class DISTSLoss(_JudgeLoss):
 
 
 def _similarities(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, C, h, w) each -> the likeness of the channels' means, and of their structures, (N, C) each."""
+    """(N, C, h, w) each -> likeness of the channels' means, and of structures, (N, C) each."""
     x_mean, y_mean = (each.mean((2, 3), keepdim=True) for each in (x, y))
     means = (2 * x_mean * y_mean + C1) / (x_mean.square() + y_mean.square() + C1)
     x, y = x - x_mean, y - y_mean

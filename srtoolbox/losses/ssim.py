@@ -64,7 +64,7 @@ class SSIMLoss(_Similarity):
 
 @LOSSES.register
 class MSSSIMLoss(_Similarity):
-    """1 - MS-SSIM of images in [0, 1]: SSIM over several scales, each half the size of the one before.
+    """1 - MS-SSIM of images in [0, 1]: SSIM over scales, each half the size of the one before.
 
     Wang, Simoncelli, Bovik: "Multiscale structural similarity for image quality assessment"
     (Asilomar 2003). Five scales take crops of at least 176 pixels; four 88, three 44.

@@ -219,7 +219,7 @@ class MANIQA(BlindMetric):
 
 @METRICS.register
 class CLIPIQA(BlindMetric):
-    """Agreement with prompts such as 'Good photo' (Wang et al. 2022, arXiv:2207.12396), of CLIP RN50."""
+    """Agreement with prompts as 'Good photo' (Wang et al. 2022, arXiv:2207.12396), of CLIP RN50."""
 
     library_name = "clipiqa"
     score_range = (0.0, 1.0)
@@ -228,7 +228,7 @@ class CLIPIQA(BlindMetric):
 
 @METRICS.register
 class TOPIQ(BlindMetric):
-    """From semantics to distortions (Chen et al. 2023, arXiv:2308.03060), without reference, of KonIQ-10k."""
+    """From semantics to distortions (Chen et al. 2023, arXiv:2308.03060), of KonIQ-10k."""
 
     library_name = "topiq_nr"
     score_range = (0.0, 1.0)

@@ -242,7 +242,7 @@ def _is_turned(parameter: Tensor, choice: bool | None, inner: set[nn.Parameter] 
 def _divided(
     params: Iterable[Any], defaults: Mapping[str, Any], adamw_lr: float | None, inner: set[nn.Parameter] | None
 ) -> tuple[list[dict[str, Any]], list[tuple[int, str]]]:
-    """Return a group of matrices and one of the rest for each that is given, and where each comes from."""
+    """Return for each group one of matrices and one of the rest, and where each comes from."""
     given = list(params)
     groups, parts = [], []
     for number, group in enumerate(given if given and isinstance(given[0], dict) else [{"params": given}]):

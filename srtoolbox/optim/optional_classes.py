@@ -196,7 +196,7 @@ def share_of_average(group: Mapping[str, Any]) -> float:
 
 
 def averaged_weights(optimizer: torch.optim.Optimizer) -> dict[Tensor, Tensor]:
-    """Return the weights to use of those that a schedule-free optimizer has stepped, as new tensors.
+    """Return the weights to use of those a schedule-free optimizer has stepped, as new tensors.
 
     With its own `eval()` and `train()` the weights that are trained would change by rounding.
     """

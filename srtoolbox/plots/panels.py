@@ -1,4 +1,4 @@
-"""Images side by side, without text: error maps, the panels of a training, which imports no matplotlib."""
+"""Images side by side, without text or matplotlib: error maps, the panels of a training."""
 
 from __future__ import annotations
 

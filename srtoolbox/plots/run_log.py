@@ -81,7 +81,7 @@ def read_run(path: str | os.PathLike) -> RunLog:
 
 
 def training_seconds(work_dir: str | os.PathLike) -> float:
-    """Return the seconds of all iterations in a run's log, those of saves and evaluations left out."""
+    """Return the seconds of all iterations in a run's log, without saves and evaluations."""
     total, last = 0.0, 0
     text = (Path(work_dir) / LOG_NAME).read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():

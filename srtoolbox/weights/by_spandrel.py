@@ -35,7 +35,7 @@ REFUSED = {
 }
 """What is not opened, and why."""
 MOST_DISTANCES, FARTHEST, LONGEST = 10_000, 100.0, 100_000
-"""Of windows: places in a table of distances, and pixels; and the longest side of an empty tensor."""
+"""Of windows: places in a table of distances, pixels; and an empty tensor's longest side."""
 SWINIR, UNSHUFFLED = "conv_first.bias layers.0.residual_group.blocks.0.attn.qkv.weight", (12, 27, 48)
 """The names of SwinIR, and the channels of an image of three colours with pixels as channels."""
 INTENDED = ("low light", "dehazing", "colour", "deblurring")

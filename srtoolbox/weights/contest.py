@@ -1,4 +1,4 @@
-"""Candidates for one network, compared on a photograph: what each makes of it, and which is the best."""
+"""Candidates for one network, compared on a photograph: what each makes of it, and the best."""
 
 from __future__ import annotations
 

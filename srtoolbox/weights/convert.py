@@ -136,7 +136,7 @@ def _fused(file: NetworkFile) -> NetworkFile:
 
 
 def _fused_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of a network, or of the one inside an Adapter, in its form for inference."""
+    """Return the config of a network, or of that inside an Adapter, in its form for inference."""
     if config["type"] == "Adapter":
         return {**config, "network": _fused_config(config["network"])}
     return {**config, "fused": True}

@@ -1,4 +1,4 @@
-"""The weights that a run starts from (`load_from`): those of any file that `upscale` opens, and of discriminators."""
+"""Weights that a run starts from (`load_from`): of any file `upscale` opens, of discriminators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights written back as another file has them: under its names, in its wrappers and number types."""
+"""Weights written back as another file has them: its names, its wrappers, its number types."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def _place(state: Mapping[str, Any], source: str, scale: int | None, choice: Wei
 
 
 def _pairs(found: State, theirs: State) -> dict[str, Tensor]:
-    """Pair tensors in the names here with those of a file that they were made of: the same, or equal ones in order."""
+    """Pair tensors in the names here with those of a file: the same, or equal ones in order."""
     is_same = {id(value) for value in theirs.values()}
     left = [value for value in theirs.values() if id(value) not in {id(each) for each in found.values()}]
     pairs = {}
@@ -243,7 +243,7 @@ def _compare_arguments(arguments: Mapping[str, Any], tensors: State, original: s
 
 
 def _compute_the_same(config: Mapping[str, Any], arguments: Mapping[str, Any], tensors: State) -> bool:
-    """True if a network with these arguments and trained weights makes the same images as the one of the config.
+    """True if a network with these arguments and weights makes the same images as the config's.
 
     Args:
         tensors: in the names that `bare_state` gives.

@@ -18,7 +18,7 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".onnx")
 
 
 def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Config:
-    """Return a config that says the networks of the files that it names as `model.generator` and `model.discriminator`.
+    """Return a config that holds the networks of the files that `model` names.
 
     The weights in them are those that a training begins with: a generator's unless the config has a
     `load_from`, a discriminator's in any case. A config that names no file is returned as it is.
@@ -58,7 +58,7 @@ def _file_name(value: object) -> str | None:
 
 
 def _network_of(role: str, source: str, config: Config, earlier: Path | None) -> dict[str, Any]:
-    """Return `type` and arguments of a file's network, of the run's scale where the tensors leave it open."""
+    """Return `type` and arguments of a file's network, of the run's scale if it is open."""
     if earlier is not None and not Path(source).exists():
         with contextlib.suppress(SrtoolboxError, KeyError, TypeError):
             return dict(Config.fromfile(earlier).to_dict()["model"][role])

@@ -130,7 +130,7 @@ def _holds_tensors(wrapped: object) -> bool:
 
 
 def _with_statistics(averaged: State, state: Mapping[str, Any], source: str, network: str) -> State:
-    """Return averages with the trained network's running statistics, where they are of parameters alone."""
+    """Return averages, with the trained network's running statistics if they have none."""
     rest = {key: value for key, value in state.items() if key not in AVERAGED}
     if not any(_holds_tensors(rest.get(wrapper)) for wrapper in WRAPPERS):
         return averaged

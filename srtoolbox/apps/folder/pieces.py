@@ -156,5 +156,5 @@ def _identity(network: NetworkSource) -> str | None:
 
 
 def _hash(path: str | os.PathLike[str]) -> str:
-    """Return the SHA-256 of a file; of an ONNX file, of the weights that it keeps beside itself, too."""
+    """Return the SHA-256 of a file, of an ONNX file also that of the weights beside it."""
     return "".join(map(sha256, files_of(path) if is_onnx(path) else [path]))

@@ -128,7 +128,7 @@ def _plan(
     check_shards: int | None,
     decisive: Callable[[], dict[str, Any]],
 ) -> tuple[Plan, Shard | None, Pieces | None]:
-    """Return the plan, the piece of it to do, and the record of all pieces; the latter two where there are any."""
+    """Return the plan, the piece to do and the record of all pieces (None: all is one)."""
     piece = check_options(shard, check_shards, names, naming.out)
     planned = plan(names, naming)
     count = check_shards or (piece and piece.count)

@@ -1,4 +1,4 @@
-"""What a sweep is to do: the runs, checked before the first one starts, and the state of each."""
+"""The plan of a sweep: its runs, checked before the first one starts, and the state of each."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class PlannedRun:
 
 
 class Todo(enum.Enum):
-    """What is to become of a run."""
+    """The next thing to do with a run."""
 
     BEGIN = "to begin"
     GO_ON = "to go on"

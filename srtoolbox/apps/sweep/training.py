@@ -31,7 +31,7 @@ _FROM_OUTSIDE = {*STOP_SIGNALS, *(getattr(signal, name) for name in ("SIGKILL", 
 
 @dataclass(frozen=True)
 class Launch:
-    """How trainings are started.
+    """A way to start trainings.
 
     Args:
         config: the config, as typed.

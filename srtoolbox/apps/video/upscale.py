@@ -213,7 +213,7 @@ def _warn_missing(video: Video, parts: Parts) -> None:
 
 
 def _probe(source: Path, target: Path, overwrite: bool) -> Video:
-    """Return the facts of a video; a SrtoolboxError where `target` cannot be the name of its result."""
+    """Return the facts of a video, or raise an error if `target` cannot name its result."""
     if target.is_dir():
         raise SrtoolboxError(f"{target}: is a folder; give a file's name")
     if target.exists() and not overwrite:

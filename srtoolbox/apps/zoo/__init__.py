@@ -229,7 +229,7 @@ def choose(wish: Wish, among: Iterable[Family] | None = None) -> Iterator[Row]:
 
 
 def ordered(rows: Iterable[Row], by: str, scale: int | None = None) -> list[Row]:
-    """Return variants by their 'parameters' at a scale, by the 'year' of the paper, or as they are."""
+    """Return variants by 'parameters' at a scale, by 'year' of the paper, or as they are."""
     at = scale or USUAL_SCALE
     if by == "parameters":
         return sorted(rows, key=lambda row: row[1].parameters[row[1].nearest(at)])

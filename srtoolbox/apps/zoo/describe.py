@@ -1,4 +1,4 @@
-"""Facts that classes of networks tell of themselves, for the zoo's table, and of plugins' networks."""
+"""Facts that classes of networks, plugins' too, tell of themselves for the zoo's table."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def plain(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def paper_of(network: type) -> str:
-    """Return the class's second paragraph where it names a preprint, else its file's; '' without a year."""
+    """Return the class's second paragraph if it names a preprint, else its file's, or ''."""
     own = second_paragraph((network.__doc__ or "").partition("Args:")[0])
     paper = own if "arXiv:" in own else second_paragraph(sys.modules[network.__module__].__doc__ or "")
     return paper if re.search(r"\b(19|20)\d\d\b", paper) else ""

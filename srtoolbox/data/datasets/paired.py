@@ -136,7 +136,7 @@ class GTDataset(SRDataset):
         return {name: expand(image, self.channels) for name, image in images.items()}
 
     def sizes(self) -> np.ndarray:
-        """Return height and width in LQ pixels of all images (n, 2), int64, as `images` has them."""
+        """Return height and width in LQ pixels, (n, 2) int64, of all `images`."""
         sizes = np.concatenate([np.stack(block, 1) for block in self._entries.sizes()]).astype(np.int64)
         return np.maximum(sizes, self.cropper.needed)
 

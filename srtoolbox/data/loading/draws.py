@@ -161,7 +161,7 @@ class Rngs:
         return low + (high - low) * self.random()
 
     def choice(self, edges: Sequence[float]) -> np.ndarray:
-        """Return which of several, whose probabilities add up to `edges`, each sample takes, int64."""
+        """Return the choice of each sample, int64, where probabilities add up to `edges`."""
         chosen = np.searchsorted(edges, self.random() * edges[-1], side="right")
         return np.minimum(chosen, len(edges) - 1)
 

@@ -128,7 +128,7 @@ class KeptSet:
         return self._keys[part][index - (self._ends[part - 1] if part else 0)]
 
     def views(self, indices: np.ndarray, numbers: np.ndarray, seed: int) -> list[Views]:
-        """Return the views in the images of `names` that are the samples of draws: image and number (n,)."""
+        """Return the views of `names` that are the samples of draws: image and number (n,)."""
         rngs, owners = Rngs(seed, numbers), np.searchsorted(self._ends, indices, side="right")
         sizes, starts = self._sizes[indices], self._starts[indices]
         free = sizes - self._sides[-1] // self.scale
@@ -148,7 +148,7 @@ class KeptSet:
         return views
 
     def cut(self, views: Sequence[Sequence[Tensor]]) -> list[Tensor]:
-        """Return the images of `names`, (n, h, w, C) each, of views, as (first, row, column) on the device."""
+        """Return the images of `names`, (n, h, w, C) each, of views (first, row, column)."""
         images = []
         for kind, (first, row, column) in enumerate(views):
             first, row, column = (value[:, None, None] for value in (first, row, column))

@@ -183,7 +183,7 @@ class Nothing(Transform):
 
 
 def add_parts(transforms: Sequence[Transform], chosen: np.ndarray, plan: Plan, rngs: Rngs, rows: np.ndarray) -> None:
-    """Add to a plan, for each row, the transform that is chosen for it, if there is one of that number."""
+    """Add to a plan, for each row, the transform of the number chosen for it, if there is one."""
     for number, transform in enumerate(transforms):
         if len(own := np.flatnonzero(chosen == number)):
             transform.add_to(plan, rngs.select(own), rows[own])
@@ -229,7 +229,7 @@ def build_transforms(transforms: Sequence[Any] | Mapping[str, Any]) -> list[Tran
 
 
 def check_sample(sample: Sample, scale: int, transforms: Sequence[Transform]) -> None:
-    """Raise DataError unless its transforms left arrays as a store's, GT `scale` times LQ if there is one."""
+    """Raise DataError unless transforms left arrays as a store's, GT `scale` times any LQ."""
     images = [sample[name] for name in IMAGE_KEYS if name in sample]
     if all(image.dtype in _DTYPES and image.ndim == 3 for image in images):
         first, gt = images[0], images[-1]

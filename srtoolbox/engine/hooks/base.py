@@ -64,7 +64,7 @@ class Hook:
         """Act once as the run ends, also by a crash or a signal (`error`)."""
 
     def when_written(self, call: Callable[[], object]) -> None:
-        """Call as soon as no thread of this hook writes to the run's folder: who has one says when."""
+        """Call `call` as soon as no thread of this hook writes to the run's folder."""
         call()
 
     def state_dict(self) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OWN = ("torch", "srtoolbox")
 MOST_VALUES = 1000
-"""Values in a container beyond which it is no constant of a capture: each replay would wait for its comparison."""
+"""Values in a container beyond which it is no constant of a capture: comparing would take long."""
 GROUP_KEYS = ("params", "lr", "capturable")
 """What a group of an optimizer has beside its options and counts: the step sees to the last two."""
 _PLAIN = (bool, int, float, str, type(None))

@@ -1,4 +1,4 @@
-"""Coarse maps that a network enlarges to the image's size (spatial attention, ESA), in tiles as in the whole.
+"""Coarse maps that a network enlarges to the image's size (ESA), in tiles as in the whole.
 
 Such a map has a cell for every sixth pixel, say, but fewer than a sixth of the pixels, as its
 convolutions and its pooling leave the ends out. Enlarged to the size of what the network is given,
@@ -144,7 +144,7 @@ def whole_maps(
 
 
 def _maps_of(network: nn.Module, size: Sides, multiple: int) -> dict[int, CoarseMap]:
-    """Return the maps of an image: those of a small one that ends alike, and as many cells as it is larger."""
+    """Return the maps of an image: those of a small one that ends alike, with cells added."""
     steps, fit = coarse_steps(network), facts_of(network).fit
     height, width = map(fit, size)
     sides = zip((height, width), PROBES[0], strict=True)

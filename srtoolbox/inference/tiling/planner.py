@@ -133,7 +133,7 @@ class TilePlanner:
 
     @property
     def sees_all(self) -> bool:
-        """True for a network that sees the whole image, or of which it cannot be told, and that shows how."""
+        """True for a network that sees the whole image, as far as is known, and shows how."""
         is_hidden = isinstance(self.network, Opaque) or self._fixed is not None
         return not is_hidden and receptive_field_of(self.network) is None
 

@@ -1,4 +1,4 @@
-"""The image that tiles are windows of: repeated beyond its edges, resized first where the network wants it."""
+"""The image that tiles are windows of: repeated beyond its edges, resized first if need be."""
 
 from __future__ import annotations
 

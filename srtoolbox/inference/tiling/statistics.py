@@ -70,7 +70,7 @@ class _Kept(NamedTuple):
         return _Kept(rows, columns, self.size[::-1] if is_transposed else self.size)
 
     def crop(self, tensor: Tensor, axes: Sequence[int]) -> Tensor:
-        """Return that part of what a call reads, all of it where its axes are not rows and columns."""
+        """Return that part of what a call reads; all of it if its axes are not rows and columns."""
         if len(axes) == 1 and tensor.shape[axes[0]] == self.size[0] * self.size[1]:
             pixels = self.crop(tensor.unflatten(axes[0], self.size), (axes[0], axes[0] + 1))
             return pixels.flatten(axes[0], axes[0] + 1)
@@ -133,7 +133,7 @@ class _Given(Summing):
 
 
 class _Measured(_Given):
-    """Keeps the moments of a tile's own sums, over what is kept of it, beside the pixels that they are of."""
+    """Keeps the moments of a tile's sums over what is kept of it, beside the count of pixels."""
 
     def __init__(self, whole: WholeImage, place: Place, orientations: Sequence[Orientation]) -> None:
         super().__init__(whole, 1, [place])
@@ -191,7 +191,7 @@ class ImageStatistics:
 
 
 def rounds_for(sums: ImageSums) -> int:
-    """Return 2 for many sums, which depend on each other, and where vectors are divided by their lengths; else 1.
+    """Return 2 for sums that depend on each other, or vectors divided by lengths; else 1.
 
     For normalisations in a row it is the most: as many as there are, in which they become exact, up
     to `MOST`.

@@ -34,7 +34,7 @@ Compute = Callable[..., Values]
 
 
 class Call(NamedTuple):
-    """A call of an operator that may sum over the whole image, with the shapes of what it reads and gives."""
+    """A call of an operator that may sum over the image, with the shapes it reads and gives."""
 
     name: str
     reads: list[torch.Size]
@@ -77,7 +77,7 @@ class Summing(DispatchMode):
         return (first, *others) if name.endswith("_mean") else first
 
     def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
-        """Return the values of a call, `compute(*tensors)` or others: of spreads, variance and mean."""
+        """Return the values of a call, `compute(*tensors)` or others; of spreads two."""
         raise NotImplementedError
 
     def _normalised(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:

@@ -85,7 +85,7 @@ class WindowPart(nn.Module):
 
 
 class TokenAttention(nn.Module):
-    """Token dictionary cross-attention: pixels attend to tokens, by the cosine in a few dimensions."""
+    """Token dictionary cross-attention: pixels attend to tokens, by cosines in a few dimensions."""
 
     def __init__(self, num_features: int, num_tokens: int, reducted_dim: int, qkv_bias: bool) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class TokenAttention(nn.Module):
 
 
 class CategoryAttention(nn.Module):
-    """Adaptive category-based attention: pixels sorted by their token attend in groups of that order."""
+    """Adaptive category-based attention: pixels sorted by token attend in groups of that order."""
 
     def __init__(self, num_features: int, num_heads: int, category_size: int, qkv_bias: bool) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class ConvFFN(nn.Module):
 
 
 class ATDLayer(nn.Module):
-    """Attention of three kinds side by side, a feed-forward network, and new tokens for the next."""
+    """Attention of three kinds side by side, a feed-forward network, new tokens for the next."""
 
     def __init__(
         self,
@@ -207,7 +207,7 @@ class ATDLayer(nn.Module):
         return features, tokens if self.is_last else self.refined(tokens, features.flatten(1, 2), similarity)
 
     def refined(self, tokens: Tensor, pixels: Tensor, similarity: Tensor) -> Tensor:
-        """Adaptive dictionary refinement: move tokens to the mean of the pixels that are like them."""
+        """Adaptive dictionary refinement: move tokens to the mean of pixels that are like them."""
         with exactly(pixels):
             normed = self.norm3(similarity.transpose(1, 2).to(self.sigma.dtype))
             found = to_exact(normed).softmax(-1) @ to_exact(pixels)

@@ -84,7 +84,7 @@ def to_windows(features: Tensor, window: Window) -> Tensor:
 
 
 def to_heads(features: Tensor, window: Window, num_heads: int, parts: int = 1) -> Tensor:
-    """Cut (N, H, W, parts * heads * F) into windows: (parts, N * windows, heads, height * width, F).
+    """Cut (N, H, W, parts * heads * F) to windows: (parts, N * windows, heads, height * width, F).
 
     The parts are query, key and value, say, of one linear layer; all is one copy.
     """
@@ -125,7 +125,7 @@ def relative_positions(window: Window, finer: int = 1) -> Tensor:
 
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
-    """Return what positions add to logits, (heads, L, M), by a table (rows, heads) and (L, M) rows."""
+    """Return what positions add to logits, (heads, L, M), by a table (rows, heads) and rows."""
     return F.embedding(index, table).permute(2, 0, 1).contiguous()
 
 
@@ -284,7 +284,7 @@ class StochasticDepth(nn.Module):
 
 
 def drop_path_rates(highest: float, depths: Sequence[int]) -> list[list[float]]:
-    """Return the rates of stochastic depth of groups of blocks, rising evenly from 0 to `highest`."""
+    """Return rates of stochastic depth of groups of blocks, rising evenly from 0 to `highest`."""
     steps = max(sum(depths) - 1, 1)
     starts = [sum(depths[:number]) for number in range(len(depths))]
     return [

@@ -63,7 +63,7 @@ class GlobalMean(nn.Module):
 
 
 class Interaction(nn.Module):
-    """Adaptive interaction module: attention beside a convolution of its values, each gating the other.
+    """Adaptive interaction module: attention, a convolution of its values, each gating the other.
 
     A subclass attends. What is local gives a gate for each channel, what has looked over channels
     or far away one for each pixel.
@@ -191,7 +191,7 @@ class SpatialAttention(Interaction):
 
 
 class ChannelAttention(Interaction):
-    """Attention of each channel to the others of its head, by their likeness over the whole image."""
+    """Attention of each channel to the others of its head, by likeness over the whole image."""
 
     def __init__(self, num_features: int, num_heads: int, qkv_bias: bool) -> None:
         super().__init__(num_features, num_heads, qkv_bias)

@@ -53,7 +53,7 @@ def overlap_positions(window: int, side: int) -> Tensor:
 
 
 def overlapping_windows(features: Tensor, window: int, reach: int, num_heads: int) -> Tensor:
-    """Cut (N, H, W, 2 * heads * F) into windows that reach into their neighbours, and zeros outside.
+    """Cut (N, H, W, 2 * heads * F) into windows that reach into neighbours, and zeros outside.
 
     Returns:
         (2, N * windows, heads, side * side, F), where side = window + 2 * reach.

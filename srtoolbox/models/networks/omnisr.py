@@ -145,7 +145,7 @@ class PixelAttention(nn.Module):
 
 
 class ChannelAttention(nn.Module):
-    """Attention between channels: by their cosines in a window, or in a grid over the whole image."""
+    """Attention between channels: by cosines in a window, or in a grid over the whole image."""
 
     def __init__(self, num_features: int, window: int, is_grid: bool) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ SLOPE = 0.05  # of the leaky ReLUs
 
 
 class LocalBlock(nn.Module):
-    """Three 3x3 convolutions with leaky ReLUs, added to the input, and a 1x1 one under attention."""
+    """Three 3x3 convolutions with leaky ReLUs, added to the input, a 1x1 one under attention."""
 
     def __init__(self, num_features: int, mid_channels: int, esa_channels: int) -> None:
         super().__init__()

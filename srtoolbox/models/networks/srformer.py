@@ -212,5 +212,5 @@ class SRFormer(WindowTransformer):
         self.apply(init_transformer)
 
     def mask(self, features: Tensor) -> Tensor:
-        """Return what shifted windows add to their logits, for (N, H, W, C): (windows, pixels, cells)."""
+        """Return what shifted windows add to logits, for (N, H, W, C): (windows, pixels, cells)."""
         return permuted_mask(features, self.window_size)

@@ -25,7 +25,7 @@ STAGES = {2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Each channel of each image less its mean, by its deviation, both over the image in float32."""
+    """Each channel of each image less its mean, by its deviation, both in float32."""
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, F, H, W) -> (N, F, H, W)."""

@@ -112,7 +112,7 @@ class Restorer(nn.Module):
         return network(batch["lq"])
 
     def with_average(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Return the batch with `sr_ema`, the averaged generator's output, if a loss asks for it."""
+        """Return the batch, with `sr_ema`, the averaged generator's output, if a loss asks."""
         if not any(AVERAGED in asked for asked in self._asked.values()):
             return batch
         if "generator" not in self.averages:
@@ -194,7 +194,7 @@ def _more_parameters(loss: object) -> dict[str, inspect.Parameter]:
 
 
 def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]) -> list[Fault]:
-    """Report losses that ask for images that no restorer has, or for an average that no hook keeps."""
+    """Report losses that ask for images no restorer has, or for an average no hook keeps."""
     faults, is_averaged = [], _is_averaged(context)
     for name, cfg in losses.items():
         kind = cfg.get("type") if isinstance(cfg, Mapping) else None
@@ -212,7 +212,7 @@ def _faults_of_more_images(losses: Mapping[str, Any], context: Mapping[str, Any]
 
 
 def _is_averaged(context: Mapping[str, Any]) -> bool:
-    """True if a run averages its generator: by a hook, or by a schedule-free optimizer, whose average a hook keeps."""
+    """True if a run averages its generator: by a hook, or by a schedule-free optimizer."""
     hooks, optim = context.get("hooks", {}), context.get("optim")
     own = optim.get("generator") if isinstance(optim, Mapping) else None
     if isinstance(own, Mapping) and averages_weights(own.get("optimizer")) and hooks is not None:

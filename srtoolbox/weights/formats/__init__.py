@@ -35,7 +35,7 @@ class Misfit(Exception):  # noqa: N818
 
 
 class TooLarge(Misfit):
-    """Raised where the tensors claim more than any network has: whoever builds it takes all memory."""
+    """Raised if tensors claim more than any network has: building it would take all memory."""
 
 
 class Layout(NamedTuple):

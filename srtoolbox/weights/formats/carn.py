@@ -10,7 +10,7 @@ MEANS = ("sub_mean.", "add_mean.")  # frozen: constants of the network here
 
 
 def carn(state: State, scale: int | None) -> Arguments:
-    """Return CARN's arguments: those of CARN-M where its residual blocks end with a 1x1 convolution."""
+    """Return CARN's arguments: CARN-M's if its residual blocks end with a 1x1 convolution."""
     first = first_convolution(state, "entry.weight")
     features, factor = first["num_features"], 1
     for number in range(count(state, "upsample.up.body.{n}.weight")):

@@ -23,7 +23,7 @@ from srtoolbox.weights.formats import (
 )
 
 MEAN_SHIFTS = ("sub_mean.weight", "sub_mean.bias", "add_mean.weight", "add_mean.bias")
-"""Of 1x1 convolutions around the network, meant to be frozen: the mean off first, and on at last."""
+"""Of frozen 1x1 convolutions around the network: the mean off first, and on at last."""
 
 
 def with_means(state: State, rgb_mean: Sequence[float] = DIV2K_MEAN) -> State:
@@ -175,7 +175,7 @@ RCAN_BASICSR = {
 
 
 def rcan_from_basicsr(state: State) -> State:
-    """Rename BasicSR's; last convolutions are numbered after the groups, and the blocks of a group."""
+    """Rename BasicSR's; last convolutions are numbered after the groups, and their blocks."""
     groups = count(state, "body.{n}.conv.weight")
     blocks = count(state, "body.0.residual_group.{n}.rcab.0.weight")
     last = {"body.{n}.conv": f"body.{{n}}.body.{blocks}", "conv_after_body": f"body.{groups}"}

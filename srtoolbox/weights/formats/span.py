@@ -21,7 +21,7 @@ def span(state: State, scale: int | None) -> Arguments:
 
 
 def with_plain_mark(state: State) -> State:
-    """Return tensors with `no_norm`, which is there or not, in one shape: files have it in several."""
+    """Return tensors with `no_norm`, if it is there, in one shape: files have it in several."""
     return {**state, "no_norm": torch.zeros(1)} if "no_norm" in state else state
 
 

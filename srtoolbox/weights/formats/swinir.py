@@ -36,7 +36,7 @@ def without_constants(state: State) -> State:
 
 
 def with_constants(state: State) -> State:
-    """Add masks and positions, which the networks of the authors and of BasicSR keep in their files."""
+    """Add masks and positions, which networks of the authors and of BasicSR keep in files."""
     attention = BLOCK.format(0, 0) + "attn."
     side = window_size(state, f"{attention}relative_position_bias_table")
     is_permuted = f"{attention}kv.weight" in state
@@ -67,7 +67,7 @@ def window_size(state: State, table: str) -> int:
 
 
 def require_small(height: int, width: int) -> None:
-    """Raise TooLarge for windows of which a table, of each pixel's place to each other's, takes gigabytes."""
+    """Raise TooLarge for windows whose table of relative positions takes gigabytes."""
     if height * width > LARGEST**2:
         raise TooLarge(f"its windows of {height} x {width} pixels are larger than any")
 
