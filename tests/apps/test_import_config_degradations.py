@@ -130,3 +130,16 @@ def test_what_was_imported_trains(made, photo: np.ndarray, tmp_path: Path, monke
     made(real(small, {"datasets": {"train": {"batch_size_per_gpu": 2, "num_worker_per_gpu": 0}}}))
     result = srtoolbox.train(tmp_path / "ours.py")
     assert result.iteration == 3
+
+
+def test_a_discriminator_starts_from_its_own_file(made) -> None:
+    """As in the published options for fine-tuning, whose generator and discriminator are two files."""
+    files = {"pretrain_network_g": "net_g.pth", "pretrain_network_d": "net_d.pth"}
+    imported, values = made(real({"path": files}))
+    assert values["load_from"] == {"generator": "net_g.pth", "discriminator": "net_d.pth"}
+    assert imported.is_whole
+    _, values = made(real({"path": {"pretrain_network_g": None, "pretrain_network_d": "net_d.pth"}}))
+    assert values["load_from"] == {"discriminator": "net_d.pth"}
+    no_gan = {"network_d": None, "train": dict.fromkeys(GAN["train"]), "path": files}
+    imported, values = made(real(no_gan))
+    assert values["load_from"] == "net_g.pth" and not imported.is_whole

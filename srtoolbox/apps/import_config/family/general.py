@@ -138,9 +138,7 @@ def read_paths(job: Import) -> str | None:
             weights, "model.generator", f"the weights are named on the command line: tools/test.py CONFIG {file}"
         )
     _read_loading(path, strict, job.is_training and file is not None)
-    for name in ("pretrain_network_d", "pretrain_model_d"):
-        if path.take(name) is not None:
-            path.lost(name, "load_from starts the generator alone; the discriminator begins anew, and is weak at first")
+    _read_start_of_discriminator(job, path)
     for name in ("param_key_d", "strict_load_d"):
         path.same(name, "belongs to pretrain_network_d")
     if path.take("resume_state") is not None:
@@ -152,6 +150,21 @@ def read_paths(job: Import) -> str | None:
         path.same(name, "all of a run lies in its work dir")
     path.close(f"{job.project.name}'s path")
     return None if file is None else str(file)
+
+
+def _read_start_of_discriminator(job: Import, path: Options) -> None:
+    name = path.first("pretrain_network_d", "pretrain_model_d")
+    file, start = path.take(name), job.draft.get("load_from")
+    if file is None:
+        return
+    counterpart = None
+    if job.draft.get("model.discriminator"):
+        counterpart = job.project.discriminators.get(str(job.options.section("network_d").peek("type")).lower())
+    if counterpart is None or counterpart.standing_in:
+        path.lost(name, "no discriminator here is the file's")
+        return
+    job.draft.set("load_from", {**({"generator": start} if start else {}), "discriminator": str(file)})
+    path.mapped(name, "load_from", f"{str(file)!r}, for the discriminator")
 
 
 def _read_loading(path: Options, strict: str, has_file: bool) -> None:
