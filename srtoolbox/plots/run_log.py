@@ -67,7 +67,7 @@ def read_run(path: str | os.PathLike) -> RunLog:
                 for key, value in record.get(group, {}).items():
                     point = {int(record["iter"]): float(value)}
                     curves.setdefault(key, {}).update(point)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
             if number == len(lines):
                 continue
             fault = f"not a record of a run ({error}); remove the line"

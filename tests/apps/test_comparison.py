@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
-from srtoolbox.apps.comparison.page import _orders
+from srtoolbox.apps.comparison.page import _order, _orders
 from srtoolbox.apps.comparison.runs import ComparedRun, differences
-from srtoolbox.apps.comparison.table import short_keys
+from srtoolbox.apps.comparison.table import cells_of, short_keys
 from srtoolbox.cli import main
 from srtoolbox.errors import DataError, OptionError
 from srtoolbox.plots.run_log import training_seconds
@@ -98,6 +98,50 @@ def test_a_part_that_is_another_component_is_one_difference() -> None:
 def test_keys_are_as_short_as_they_differ() -> None:
     assert short_keys({"a.b.lr": [], "a.c.size": []}) == {"a.b.lr": "lr", "a.c.size": "size"}
     assert short_keys({"a.b.lr": [], "a.c.lr": []}) == {"a.b.lr": "b.lr", "a.c.lr": "c.lr"}
+
+
+def test_keys_that_hold_dots_keep_their_values() -> None:
+    configs = [{"scale": 2, "hooks": {"a.b": {"type": "X", "v": number}}} for number in (1, 2)]
+    runs = [ComparedRun(str(number), Path(str(number)), config) for number, config in enumerate(configs)]
+    assert differences(runs) == {"hooks.a.b.v": [1, 2]}
+
+
+def test_long_values_are_shown_where_they_differ() -> None:
+    paths = [f"/data/of/many/people/in/a/folder/with/a/long/name/{name}/X4" for name in ("DIV2K", "DF2K")]
+    assert cells_of([*paths, None]) == [".../long/name/DIV2K/X4", ".../long/name/DF2K/X4", "-"]
+    assert cells_of(["Adam", 1.5, [1, 2]]) == ["Adam", "1.5", "[1, 2]"]
+    assert cells_of(["a" * 50]) == ["a" * 37 + "..."]
+
+
+@pytest.mark.parametrize(
+    "text", ["data = 3\n", "data = dict(val=3)\n", "data = dict(val=dict(metrics=dict(psnr=3)))\n"]
+)
+def test_a_config_that_is_none_ends_nothing(folder: Path, text: str) -> None:
+    (folder / "a/config.py").write_text(text)
+    (folder / "d/scores.jsonl").write_text('{"iter": 1e999, "scores": {"photos/psnr": 1}}\n\n')
+    runs, printed = compared(folder)
+    assert len(runs) == 5 and "d/scores.jsonl:1: not a record of a run" in printed
+    assert (text != "data = 3\n") or "a/config.py: data is a dict, got 3" in printed
+
+
+def test_runs_are_found_in_folders_of_folders(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    above = tmp_path_factory.mktemp("above")
+    for name in ("sweeps/lr/a", "b", ".hidden/c"):
+        shutil.copytree(folder / "a", above / name)
+    assert [run.work_dir for run in compared(above)[0]] == [above / "b", above / "sweeps/lr/a"]
+    with pytest.raises(DataError, match="no such folder"):
+        srtoolbox.compare_runs([above / "c"])
+
+
+def test_a_score_without_a_direction_sorts_nothing_and_says_so(folder: Path) -> None:
+    for name in "ab":
+        log = folder / name / "scores.jsonl"
+        log.write_text(log.read_text().replace("photos/mae", "photos/mine"))
+    runs, text = compared(folder, by="photos/mine")
+    assert [run.work_dir.name for run in runs] == list("abcde")
+    assert "photos/mine: which direction is better nobody knows" in text
+    assert _order(runs, "photos/mine").startswith("The runs stand as they were given")
+    assert _order(runs, "photos/psnr") == "Sorted by <bdi>photos/psnr</bdi>, the best first"
 
 
 def test_csv_has_all_scores(folder: Path) -> None:

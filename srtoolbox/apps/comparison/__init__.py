@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from rich.console import Console
 
 from srtoolbox.apps.comparison.page import write_page
-from srtoolbox.apps.comparison.runs import ComparedRun, choose_score, differences, find_runs, read_all, sort_runs
+from srtoolbox.apps.comparison.runs import (
+    ComparedRun,
+    choose_score,
+    differences,
+    direction,
+    find_runs,
+    read_all,
+    sort_runs,
+)
 from srtoolbox.apps.comparison.table import as_csv, print_table
 from srtoolbox.io.files import write_text
 from srtoolbox.logger import CONSOLE
@@ -42,6 +50,9 @@ def compare_runs(
     ordered = sort_runs(found, score)
     changed = differences(ordered)
     print_table(ordered, changed, score, console)
+    if score and direction(found, score) is None:
+        text = f"{score}: which direction is better nobody knows (--plugin FILE for a metric of yours): not sorted"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
     if csv:
         write_text(csv, as_csv(ordered, changed))
     if page:

@@ -7,14 +7,15 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 from srtoolbox import __version__
 from srtoolbox.apps.comparison.runs import ComparedRun, all_scores, direction
-from srtoolbox.apps.comparison.table import Differences, cut, short_keys
+from srtoolbox.apps.comparison.table import Differences, cells_of, short_keys
 from srtoolbox.apps.html import BEST, closed_policy, named, page_head, readable, table
 from srtoolbox.apps.report.page import asset, best_of
 from srtoolbox.apps.report.page import shown as shown_score
@@ -24,6 +25,13 @@ from srtoolbox.io.files import write_text
 from srtoolbox.plots.curves import plot_runs
 
 _PAGE = Path(__file__).parent / "assets" / "compare.html"
+_STYLE = """
+.sortable tr > :first-child {
+  position: sticky; left: 0; z-index: 1; max-width: min(20rem, 35vw); background: var(--paper);
+}
+.sortable .state { min-width: 9rem; }
+figure.wide img { width: auto; max-width: max(100%, 48rem); }
+"""
 
 
 def write_page(
@@ -38,11 +46,12 @@ def write_page(
         score: by which they are ordered.
     """
     script = asset("sort.js") + 'document.querySelectorAll("table.sortable").forEach(makeSortable);\n'
+    style = Template(asset("page.css")).substitute(gradient="none") + _STYLE
     text = Template(_PAGE.read_text(encoding="utf-8")).substitute(
-        head=page_head("Runs compared", Template(asset("page.css")).substitute(gradient="none"), closed_policy(script)),
-        order=named(f"by {score}, the best first") if score else "no run has been scored",
+        head=page_head("Runs compared", style, closed_policy(script)),
+        order=_order(runs, score),
         version=escape(__version__),
-        runs=_table(runs, changed),
+        runs=_table(runs, changed, score),
         faults=_faults(runs),
         curves=_curves(runs),
         script=script,
@@ -50,35 +59,68 @@ def write_page(
     write_text(path, readable(text))
 
 
-def _table(runs: Sequence[ComparedRun], changed: Differences) -> str:
-    scores = all_scores(runs)
-    names = [*short_keys(changed).values()]
-    kinds = [(f"{score} {kind}", "") for score in scores for kind in ("best", "last")]
-    heads = [("Run", ""), ("state", ""), *zip(names, changed, strict=True), *kinds, ("iterations", ""), ("time", "")]
+def _order(runs: Sequence[ComparedRun], score: str | None) -> str:
+    """Return how the runs are ordered, in words."""
+    if score is None:
+        return "The runs stand as they were given: none has been scored"
+    if direction(runs, score) is None:
+        return f"The runs stand as they were given: of {named(score)} nobody knows which direction is better"
+    return f"Sorted by {named(score)}, the best first"
+
+
+def _table(runs: Sequence[ComparedRun], changed: Differences, score: str | None) -> str:
+    """Return the table: the score that decides, how each run ended, what differs, and the rest."""
+    columns = [*_score_columns(runs, score)] if score else []
+    ends = zip(runs, _orders([run.state for run in runs]), strict=True)
+    states = [f'<td class="state" data-value="{place}">{named(run.state)}</td>' for run, place in ends]
+    columns.append(_Column("state", states))
+    names = short_keys(changed)
+    columns += [_key_column(runs, names[key], key, values) for key, values in changed.items()]
+    for other in all_scores(runs):
+        columns += _score_columns(runs, other) if other != score else []
+    columns.append(_Column("iterations", [_cell(f"{run.iteration:,}", run.iteration) for run in runs]))
+    columns.append(_Column("time", [_cell(clock(run.seconds), run.seconds) for run in runs]))
     head = "".join(
-        f'<th scope="col" title="{escape(title)}"><button type="button" data-column="{number}">{named(name)}'
-        "</button></th>"
-        for number, (name, title) in enumerate(heads)
+        f'<th scope="col" title="{escape(column.title)}"><button type="button" data-column="{number}">'
+        f"{named(column.name)}</button></th>"
+        for number, column in enumerate([_Column("Run", []), *columns])
     )
-    bests = {score: _best_of(runs, score) for score in scores}
-    states, *orders = [_orders(values) for values in ([run.state for run in runs], *changed.values())]
     rows = []
     for number, run in enumerate(runs):
-        cells = [f'<th scope="row" data-value="{escape(run.name)}">{named(run.name)}</th>']
-        cells.append(f'<td data-value="{states[number]}">{named(run.state)}</td>')
-        for values, order in zip(changed.values(), orders, strict=True):
-            text = cut(values[number]) if run.config else "?"
-            title = escape(shown(values[number]))
-            cells.append(_cell(f'<span title="{title}">{named(text)}</span>', order[number]))
-        for score in scores:
-            best, place = run.best(score, direction(runs, score))
-            mark = BEST if str(number) in bests[score] else ""
-            cells.append(_cell("–" if place is None else f"{shown_score(best)} at {place:,}{mark}", best, bool(mark)))
-            last = run.last(score)
-            cells.append(_cell(shown_score(last) if score in run.scores else "–", last))
-        cells += [_cell(f"{run.iteration:,}", run.iteration), _cell(clock(run.seconds), run.seconds)]
-        rows.append(f"<tr>{''.join(cells)}</tr>")
+        name = f'<th scope="row" data-value="{escape(run.name)}">{named(run.name)}</th>'
+        rows.append(f"<tr>{name}{''.join(column.cells[number] for column in columns)}</tr>")
     return table(f"<tr>{head}</tr>", rows, "Runs", kind="sortable")
+
+
+class _Column(NamedTuple):
+    """A column: what its head says, a cell for each run, and what the head says where one points at it."""
+
+    name: str
+    cells: list[str]
+    title: str = ""
+
+
+def _key_column(runs: Sequence[ComparedRun], name: str, key: str, values: Sequence[object]) -> _Column:
+    """Return the values of a key of the configs, whole where one points at them."""
+    cells = []
+    for run, value, text, order in zip(runs, values, cells_of(values), _orders(values), strict=True):
+        shown_text = named(text if run.config else "?")
+        cells.append(_cell(f'<span title="{escape(shown(value))}">{shown_text}</span>', order))
+    return _Column(name, cells, key)
+
+
+def _score_columns(runs: Sequence[ComparedRun], score: str) -> Iterator[_Column]:
+    """Yield the best values of a score with their iterations, and the last ones."""
+    marks, higher = _best_of(runs, score), direction(runs, score)
+    bests, lasts = [], []
+    for number, run in enumerate(runs):
+        best, place = run.best(score, higher)
+        mark = BEST if str(number) in marks else ""
+        bests.append(_cell("–" if place is None else f"{shown_score(best)} at {place:,}{mark}", best, bool(mark)))
+        last = run.last(score)
+        lasts.append(_cell(shown_score(last) if score in run.scores else "–", last))
+    yield _Column(f"{score} best", bests)
+    yield _Column(f"{score} last", lasts)
 
 
 def _best_of(runs: Sequence[ComparedRun], score: str) -> set[str]:
@@ -116,4 +158,4 @@ def _curves(runs: Sequence[ComparedRun]) -> str:
         keys = plot_runs(drawn, file)
         data = base64.b64encode(file.read_bytes()).decode("ascii")
     text = escape(f"Curves over iterations: {', '.join(keys)}")
-    return f'<figure><img src="data:image/svg+xml;base64,{data}" alt="{text}" style="max-width: 100%"></figure>'
+    return f'<figure class="wide"><img src="data:image/svg+xml;base64,{data}" alt="{text}"></figure>'

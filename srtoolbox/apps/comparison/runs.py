@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from srtoolbox.config import Config
 from srtoolbox.engine.job.report import Ending
-from srtoolbox.engine.job.run_config import CONFIG, changes
+from srtoolbox.engine.job.run_config import CONFIG, changes, shown
 from srtoolbox.engine.job.workdir import is_used, read_notes
 from srtoolbox.errors import DataError, OptionError, SrtoolboxError
 from srtoolbox.plots.run_log import LOG_NAME, Curve, read_runs, training_seconds
@@ -21,6 +21,9 @@ from srtoolbox.registry import METRICS
 from srtoolbox.text import did_you_mean, first_line
 
 NO_SCORES = "no scores"
+_DEEPEST = 3
+"""Folders below the one that is given in which runs are looked for."""
+_SECTIONS = ("model", "optim", "hooks", "runtime", "data")
 
 
 @dataclass(frozen=True)
@@ -66,25 +69,34 @@ class ComparedRun:
         metric = score.rpartition("/")[2]
         if metric == "seconds":
             return False
-        metrics = ((self.config.get("data") or {}).get("val") or {}).get("metrics") or {}
-        kind = str((metrics.get(metric) or {}).get("type"))
+        kind = str(_at(self.config, f"data.val.metrics.{metric}.type"))
         return getattr(METRICS.get(kind), "higher_is_better", None) if kind in METRICS else None
 
 
 def find_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Return the work dirs among paths, and those in the folders among them, each once.
+    """Return the work dirs among paths, and those in the folders among them, up to `_DEEPEST` down, each once.
 
     Raises:
         DataError: a path that is neither.
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
-        runs = [path] if is_used(path) else sorted(each for each in path.glob("*") if each.is_dir() and is_used(each))
+        runs = list(_runs_in(path, _DEEPEST))
         if not runs:
-            raise DataError(f"{path}: is no run, and holds none: give the work dirs of runs, or a folder of them")
+            fault = "is no run, and holds none" if path.is_dir() else "no such folder"
+            raise DataError(f"{path}: {fault}: give the work dirs of runs, or a folder of them")
         for run in runs:
             found.setdefault(run.resolve(), run)
     return list(found.values())
+
+
+def _runs_in(folder: Path, depth: int) -> Iterator[Path]:
+    """Yield a folder that is a run, or else the runs in it; hidden folders are left out."""
+    if is_used(folder):
+        yield folder
+    elif depth:
+        for each in sorted(path for path in folder.glob("*") if path.is_dir() and not path.name.startswith(".")):
+            yield from _runs_in(each, depth - 1)
 
 
 def read_all(work_dirs: Sequence[Path]) -> list[ComparedRun]:
@@ -99,7 +111,7 @@ def read_all(work_dirs: Sequence[Path]) -> list[ComparedRun]:
 def _read(work_dir: Path) -> ComparedRun:
     config, faults = {}, []
     try:
-        config = Config.fromfile(work_dir / CONFIG).to_dict()
+        config = _read_config(work_dir / CONFIG)
     except (SrtoolboxError, OSError) as error:
         faults.append(first_line(error))
     max_iters = config.get("max_iters")
@@ -125,6 +137,15 @@ def _read(work_dir: Path) -> ComparedRun:
         state="damaged" if faults else _state(work_dir, iteration, max_iters, bool(log.scores)),
         fault="; ".join(faults),
     )
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    """Return a config whose sections are dicts, as all else here takes them to be."""
+    config = Config.fromfile(file).to_dict()
+    for name in _SECTIONS:
+        if not isinstance(config.get(name) or {}, Mapping):
+            raise DataError(f"{file}: {name} is a dict, got {shown(config[name])}")
+    return config
 
 
 def _size(file: Path) -> int:
@@ -195,11 +216,15 @@ def differences(runs: Sequence[ComparedRun]) -> dict[str, list[object]]:
 
 
 def _at(config: object, path: str) -> object:
-    for key in path.split("."):
-        if isinstance(config, Mapping):
-            config = config.get(key)
-        elif isinstance(config, list | tuple) and key.isdecimal() and int(key) < len(config):
-            config = config[int(key)]
-        else:
-            return None
-    return config
+    """Return what stands at a path of keys, which may hold dots themselves; None where nothing does."""
+    items: Iterable[tuple[object, object]] = ()
+    if isinstance(config, Mapping):
+        items = config.items()
+    elif isinstance(config, list | tuple):
+        items = enumerate(config)
+    for key, value in items:
+        if path == str(key):
+            return value
+        if path.startswith(f"{key}.") and (found := _at(value, path.removeprefix(f"{key}."))) is not None:
+            return found
+    return None

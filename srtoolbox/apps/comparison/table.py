@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from rich.console import Console
 from rich.table import Table
@@ -16,12 +17,27 @@ from srtoolbox.engine.job.run_config import shown
 
 Differences = Mapping[str, Sequence[object]]
 _WIDTH = 40  # characters of a value
+_BEFORE = 12  # of them alike, before those that differ
 
 
-def cut(value: object) -> str:
-    """Return a value of a config for a cell; '-' where the key is not set."""
-    text = "-" if value is None else shown(value)
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+def cells_of(values: Sequence[object]) -> list[str]:
+    """Return the values of a key for cells, '-' where it is not set; long ones as of where they begin to differ."""
+    full = ["-" if value is None else text_of(value) for value in values]
+    texts = list(dict.fromkeys(text for text in full if text != "-"))
+    is_long = len(texts) > 1 and max(map(len, texts)) > _WIDTH
+    alike = sum(1 for _ in takewhile(lambda signs: len(set(signs)) == 1, zip(*texts, strict=False)))
+    start = max(0, alike - _BEFORE) if is_long else 0
+    return [text if text == "-" else _cut(text, start) for text in full]
+
+
+def text_of(value: object) -> str:
+    """Return a value of a config as text, strings without quotes."""
+    return value if isinstance(value, str) else shown(value)
+
+
+def _cut(text: str, start: int) -> str:
+    rest = f"...{text[start:]}" if start else text
+    return rest if len(rest) <= _WIDTH else f"{rest[: _WIDTH - 3]}..."
 
 
 def short_keys(changed: Differences) -> dict[str, str]:
@@ -63,8 +79,9 @@ def print_table(runs: Sequence[ComparedRun], changed: Differences, score: str | 
     for name in ("best", "last", "iterations", "time", "state"):
         table.add_column(name, justify="left" if name == "state" else "right", overflow="fold")
     bests = best_texts(runs, score) if score else ["-"] * len(runs)
+    columns = [cells_of(values) for values in changed.values()]
     for number, (run, best) in enumerate(zip(runs, bests, strict=True)):
-        values = [cut(each[number]) if run.config else "?" for each in changed.values()]
+        values = [cells[number] if run.config else "?" for cells in columns]
         last = last_text(run, score) if score else "-"
         table.add_row(run.name, *values, best, last, f"{run.iteration:,}", clock(run.seconds), run.state)
     if console.is_terminal:
@@ -85,7 +102,7 @@ def as_csv(runs: Sequence[ComparedRun], changed: Differences) -> str:
     writer.writerow(["run", "state", "iterations", "planned", "seconds", *changed, *heads, "fault"])
     for number, run in enumerate(runs):
         line: list[object] = [run.name, run.state, run.iteration, run.max_iters, run.seconds]
-        line += ["" if each[number] is None else shown(each[number]) for each in changed.values()]
+        line += ["" if each[number] is None else text_of(each[number]) for each in changed.values()]
         for score in scores:
             best, place = run.best(score, direction(runs, score))
             line += ["" if place is None else best, place, "" if score not in run.scores else run.last(score)]
