@@ -107,6 +107,9 @@ def test_a_network_without_a_discriminator_and_given_pairs(made) -> None:
     imported, values = made(options(GAN, UNET, {"model_type": "RealESRGANModel", "l1_gt_usm": True}, pairs))
     assert values["data"]["train"]["dataset"]["type"] == "PairedDataset" and "preprocess" not in values["model"]
     assert "not sharpened" in told(imported, Fate.LOST)["l1_gt_usm"]
+    one = {"datasets": {"train": {"dataroot_gt": "DF2K", "dataroot_lq": "DF2K", "meta_info": "pairs.txt"}}}
+    imported, _values = made(options(GAN, UNET, {"model_type": "RealESRGANModel"}, pairs, one))
+    assert "name the folder of each" in told(imported, Fate.LOST)["datasets.train.meta_info"]
 
 
 @pytest.mark.slow

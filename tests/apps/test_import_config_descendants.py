@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from srtoolbox.apps import import_config
 from srtoolbox.apps.import_config import NAMES, Imported
@@ -19,6 +20,8 @@ from srtoolbox.apps.import_config.record import Fate
 from srtoolbox.config import Config
 from srtoolbox.registry import LOSSES, METRICS, NETWORKS, OPTIMIZERS, parameters_of
 from tests.apps.importing import checked, told
+from tests.apps.test_import_config import GAN, options
+from tests.apps.test_import_config_degradations import KERNELS, TOP, UNET
 
 REDUX_TEXT = """name: 4x_small
 scale: 4
@@ -218,6 +221,19 @@ def test_a_gan_of_neosr(made) -> None:
         "datasets.train.augmentation", "train.wavelet_guided", "train.optim_g.type", "train.perceptual_opt.criterion",
     }  # fmt: skip
     assert "ColourLoss" not in lost and "consistency_opt" in str(told(imported, Fate.DIFFERENT))
+
+
+def test_files_of_2023_have_names_of_basicsr(made) -> None:
+    color = {"color_opt": {"type": "ColorLoss", "criterion": "l1", "loss_weight": 1}, "mixup": False, "mix_p": 1.2}
+    text = yaml.safe_dump(options(GAN, UNET, {"model_type": "RealESRGANModel", "train": color}))
+    imported, values = made(text, "a.yml")
+    assert imported.origin.project == "redux" and imported.is_whole and "2023" in imported.origin.version
+    assert values["model"]["losses"]["color"]["type"] == "ColourLoss"
+    change = {"model_type": "otf", "network_g": None, "network_d": None}
+    own = {"network_g": {"type": "compact"}, "network_d": {"type": "unet"}}
+    imported, values = made(yaml.safe_dump(options(GAN, TOP, {"datasets": {"train": KERNELS}}, change, own)), "a.yml")
+    assert imported.origin.project == "neosr" and values["data"]["train"]["dataset"]["gt_size"] == 512
+    assert values["model"]["preprocess"]["gt_size"] == 256
 
 
 def test_transformers_of_redux_are_computed_in_bf16(made) -> None:

@@ -12,6 +12,7 @@ from srtoolbox.errors import ConfigError
 
 SUFFIXES = (".yml", ".yaml", ".toml", ".py")
 REDUX_NAMES = ("high_order_degradation", "use_channels_last", "amp_bf16", "fast_matmul", "use_compile")
+REDUX_LOSSES = ("contextual_opt", "color_opt", "hsluv_opt", "luma_opt", "avg_opt", "mssim_opt", "dists_opt")
 KNOWN = "BasicSR, Real-ESRGAN, traiNNer-redux, neosr, MMEditing and MMagic"
 
 START = (
@@ -99,9 +100,12 @@ def _family(values: Mapping[str, Any], suffix: str) -> Origin:
         train = values.get("train")
         listed = isinstance(train, Mapping) and isinstance(train.get("losses"), list)
         return Origin("redux", "with `losses`" if listed else "before `losses`", f"no model_type, but {marks[0]}")
+    train = values.get("train")
+    own = [name for name in REDUX_LOSSES if isinstance(train, Mapping) and name in train]
+    if model and own:
+        return Origin("redux", "of 2023 (with model_type)", f"train.{own[0]} is there")
     if model.lower() in ("realesrganmodel", "realesrnetmodel", "realesrganartifactsdismodel"):
         return Origin("realesrgan", "0.2 to 0.3", f"model_type is {model}")
-    train = values.get("train")
     if isinstance(train, Mapping) and ("niter" in train or "net_d_steps" in train):
         return Origin("basicsr", "of 2020 (1.0)", "the run's length is train.niter")
     why = "network_g and datasets are there"

@@ -113,7 +113,10 @@ def _read_names(options: Options, dataset: dict[str, Any], kind: str, target: st
     """Read which files belong to a set, and how an LQ file is named after its GT."""
     for name in ("meta_info_file", "meta_info"):
         listed = options.take(name)
-        if listed is not None:
+        if listed is not None and kind == "paired" and dataset["gt"] == dataset["lq"]:
+            both = f"GT and LQ lie below one folder, and {listed} says which is which: name the folder of each"
+            options.lost(name, both, f"{target}.lq")
+        elif listed is not None:
             options.different(name, f"{target}.gt", f"all images in the folder are taken, not the list in {listed}")
     template = options.take("filename_tmpl", "{}")
     if template != "{}" and kind == "paired":

@@ -24,6 +24,8 @@ LOST = {
     "match_lq": "colours are compared with GT, not with LQ",
     "match_lq_colors": "colours are compared with GT, not with LQ",
     "use_moa": "images are never mixed",
+    "mixup": "images are never mixed",
+    "use_unshuffle": "images are given as they are",
     "adaptive_d": "the discriminator learns in each iteration",
 }
 BELONGING = {
@@ -31,6 +33,8 @@ BELONGING = {
     "eco": ("eco_init", "eco_iters", "eco_schedule", "eco_amount"),
     "wavelet_guided": ("wavelet_init",),
     "use_moa": ("moa_augs", "moa_probs", "moa_debug", "moa_debug_limit"),
+    "mixup": ("mixopts", "mixprob", "mixalpha", "aux_mixprob", "aux_mixalpha", "mix_p"),
+    "use_unshuffle": ("unshuffle_scale",),
     "adaptive_d": ("adaptive_d_ema_decay", "adaptive_d_threshold"),
 }
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from srtoolbox.apps.import_config.counterpart import Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects import networks as nets
-from srtoolbox.apps.import_config.projects.basicsr import FUSED, OPTIMIZERS, UNET
+from srtoolbox.apps.import_config.projects.basicsr import BASICSR, FUSED, OPTIMIZERS, UNET
 from srtoolbox.apps.import_config.projects.losses import LDL, LOSSES, STANDING_IN
 from srtoolbox.apps.import_config.projects.redux import ALL_METRICS
 
@@ -85,7 +85,7 @@ NEOSR = Project(
     losses={**LOSSES, **dict.fromkeys(("ldl", "ldlloss", "ldl_loss"), replace(LDL, different=AVERAGED))},
     metrics={**ALL_METRICS, **{name: ALL_METRICS[name].but(crop_border=4) for name in CROPPED}},
     optimizers={**OPTIMIZERS, **OWN_OPTIMIZERS},
-    datasets={"paired": "paired", "single": "single", "otf": "degraded"},
+    datasets={**BASICSR.datasets, "paired": "paired", "single": "single", "otf": "degraded"},
     models={"image": "any", "otf": "any", "default": "any"},
     flips=True,
     clips=True,

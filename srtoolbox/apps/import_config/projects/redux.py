@@ -7,7 +7,7 @@ from typing import Any
 from srtoolbox.apps.import_config.counterpart import COLOURS, Counterpart
 from srtoolbox.apps.import_config.family.project import Project
 from srtoolbox.apps.import_config.projects import networks as nets
-from srtoolbox.apps.import_config.projects.basicsr import BETTER, METRICS, OPTIMIZERS, UNET, VGG, VIDEO
+from srtoolbox.apps.import_config.projects.basicsr import BASICSR, BETTER, METRICS, OPTIMIZERS, UNET, VGG, VIDEO
 from srtoolbox.apps.import_config.projects.losses import LOSSES, STANDING_IN
 
 RCAN = Counterpart(
@@ -113,7 +113,7 @@ REDUX = Project(
         "realesrgandataset": "degraded",
         "realesrganpaireddataset": "paired",
     },
-    models={},
+    models=BASICSR.models,
     other_tasks=dict.fromkeys(("pairedvideodataset", "tscunet", "tscunet_v2"), VIDEO),
     flips=True,
     without_fp16=frozenset(
