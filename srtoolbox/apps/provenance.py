@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from srtoolbox import __version__
 from srtoolbox.apps.networks import Checkpoint, NetworkSource
@@ -23,13 +25,15 @@ def step_of(source: NetworkSource | Upscaler, upscaler: Upscaler, **more: object
     """Return what decides a result beside its image, as JSON values: no time, no path, no machine.
 
     Args:
-        source: the network, as it was given; of one in memory the weights are not known.
+        source: the network, as it was given; of one in memory the digest is that of its tensors.
         upscaler: the one that was made of it.
         more: options beside those of `Upscaler`; None and False are left out.
     """
     step: dict[str, Any] = {"software": f"srtoolbox {__version__}", "network": _name_of(upscaler.network)}
     options = {name: value for name, value in more.items() if value not in (None, False)}
-    if not isinstance(source, nn.Module | Upscaler):
+    if isinstance(source, nn.Module | Upscaler):
+        step |= _tensors_of(upscaler.network)
+    else:
         checkpoint = source if isinstance(source, Checkpoint) else Checkpoint(source)
         step["weights"] = _weights_of(checkpoint)
         if checkpoint.weights != "ema":
@@ -45,10 +49,25 @@ def step_of(source: NetworkSource | Upscaler, upscaler: Upscaler, **more: object
 
 def _name_of(network: nn.Module) -> str:
     """Return the class of a network, without what adapts it."""
+    return type(_bare(network)).__name__
+
+
+def _bare(network: nn.Module) -> nn.Module:
     bare = unwrap(network)
     while isinstance(bare, NetworkWrapper):
         bare = unwrap(bare.network)
-    return type(bare).__name__
+    return bare
+
+
+def _tensors_of(network: nn.Module) -> dict[str, Any]:
+    """Return `weights` of a network in memory, by names, types, shapes and bytes of its tensors; {} without any."""
+    state = _bare(network).state_dict()
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return {"weights": [{"name": "in memory", "sha256_of_tensors": digest.hexdigest()}]} if tensors else {}
 
 
 def _weights_of(checkpoint: Checkpoint) -> list[dict[str, Any]]:

@@ -60,7 +60,8 @@ def _rows_of(step: Mapping[str, Any]) -> list[str]:
     for each in weights if isinstance(weights, list) else []:
         if isinstance(each, dict):
             share = f", {each['share']} of the blend" if "share" in each else ""
-            rows += [("weights", f"{each.get('name', '?')}{share}"), ("SHA-256", each.get("sha256", "?"))]
+            digest = f"{each['sha256_of_tensors']} (of its tensors)" if "sha256_of_tensors" in each else None
+            rows += [("weights", f"{each.get('name', '?')}{share}"), ("SHA-256", digest or each.get("sha256", "?"))]
     if isinstance(options, dict) and options:
         each = (name if value is True else f"{name} {value}" for name, value in options.items())
         rows.append(("options", ", ".join(each)))

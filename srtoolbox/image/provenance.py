@@ -18,6 +18,8 @@ KEYWORD = b"srtoolbox"
 """Of the text chunk in a PNG."""
 NAMESPACE = "urn:srtoolbox:provenance#"
 MOST_STEPS = 100
+_DEEPEST = 10
+"""Lists and dicts inside each other; ours are four."""
 _MOST_BYTES = 2**16
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _HEAD = (
@@ -47,10 +49,16 @@ def steps_of(text: str | None) -> list[dict[str, Any]]:
         return []
     try:
         steps = json.loads(text)
+        json.dumps(steps, allow_nan=False, ensure_ascii=False).encode()  # halves of characters end there
     except (ValueError, RecursionError):
         return []
     is_list = isinstance(steps, list) and all(isinstance(step, dict) and "software" in step for step in steps)
-    return steps if is_list else []
+    return steps if is_list and _is_shallow(steps) else []
+
+
+def _is_shallow(value: object, levels: int = _DEEPEST) -> bool:
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(part, levels - 1) for part in parts)
 
 
 def normal(text: str | None) -> str | None:

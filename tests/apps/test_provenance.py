@@ -23,6 +23,7 @@ from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.io.files import sha256
 from srtoolbox.io.tensor_files import load_tensors, save_tensors
 from srtoolbox.models.networks.adapter import Adapter
+from srtoolbox.registry import NETWORKS
 
 QUIET = Console(file=io.StringIO())
 
@@ -54,9 +55,21 @@ def test_weights_network_scale_version_and_options(espcn: str, image: Path, tmp_
     blended = step_of(both, Upscaler(both.load()))
     assert [each["share"] for each in blended["weights"]] == [0.75, 0.25]
     assert blended["options"] == {"weights": "raw", "trial": False}
+
+
+def test_a_network_in_memory_is_known_by_its_tensors(espcn: str, image: Path, tmp_path: Path) -> None:
     network = srtoolbox.load_network(espcn)
-    assert step_of(network, Upscaler(network)) == {key: step[key] for key in ("software", "network", "scale")}
-    assert step_of(network, Upscaler(Adapter(3, network, peak=255.0)))["network"] == "ESPCN"
+    step = step_of(network, Upscaler(network))
+    (weights,) = step["weights"]
+    assert weights["name"] == "in memory" and len(weights["sha256_of_tensors"]) == 64 and step["network"] == "ESPCN"
+    adapted, other = Upscaler(Adapter(3, network, peak=255.0)), srtoolbox.load_network(espcn)
+    assert step_of(adapted, adapted) == step == step_of(other, Upscaler(other))
+    next(other.parameters()).data.add_(0.001)
+    assert step_of(other, Upscaler(other))["weights"] != step["weights"]
+    bicubic = NETWORKS.build({"type": "Bicubic", "scale": 2})
+    assert "weights" not in step_of(bicubic, Upscaler(bicubic))
+    lines = in_words(read_steps(upscaled(network, image, tmp_path / "out")))
+    assert "weights  in memory" in lines and f"SHA-256  {weights['sha256_of_tensors']} (of its tensors)" in lines
 
 
 def test_the_same_input_gives_the_same_bytes_anywhere(espcn: str, image: Path, tmp_path: Path) -> None:

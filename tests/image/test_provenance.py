@@ -75,7 +75,13 @@ def test_what_has_no_place_is_told_and_the_input_s_is_kept() -> None:
     assert split_xmp(huge.xmp_with_provenance(65_000)) == (None, metadata.provenance)
 
 
-@pytest.mark.parametrize("text", [None, "", "{}", "[1]", '[{"a": 1}]', "[" * 10_000, '[{"software": 1}' * 9])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(None, "", "{}", "[1]", '[{"a": 1}]', "[" * 10_000, '[{"software": 1}' * 9),
+        *('[{"software": NaN}]', '[{"software": "\\ud800"}]', f'[{{"software": {"[" * 99}{"]" * 99}}}]'),
+    ],
+)
 def test_what_is_not_ours_is_nothing(text: str | None) -> None:
     assert steps_of(text) == [] and normal(text) is None
     assert steps_of(with_step(text, STEP)) == [STEP]
