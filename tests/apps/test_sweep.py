@@ -13,12 +13,14 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
+from srtoolbox.apps.sweep import launch
+from srtoolbox.apps.sweep.launch import Launch, Todo
 from srtoolbox.apps.sweep.names import name_runs
 from srtoolbox.apps.sweep.sweep import SweepResult
 from srtoolbox.apps.sweep.training import is_stopped, reason_in
 from srtoolbox.apps.sweep.values import combinations, read_choices
 from srtoolbox.cli import main
-from srtoolbox.config import Config
+from srtoolbox.config import Config, resolve_config
 from srtoolbox.engine.job.workdir import note_ending
 from srtoolbox.engine.stop import Interrupted
 from srtoolbox.errors import ConfigError, OptionError, RunError, SrtoolboxError
@@ -192,6 +194,25 @@ def test_a_folder_with_another_config_is_refused(start: Callable, tmp_path: Path
     assert not (tmp_path / "sweep" / "seed=0").exists()
 
 
+def test_the_device_is_part_of_the_config(start: Callable, tmp_path: Path, tiny_config: Path) -> None:
+    folder = tmp_path / "sweep" / "seed=1"
+    folder.mkdir(parents=True)
+    saved = resolve_config(tiny_config, ["seed=1"], {"runtime.device": "cuda:1"})
+    (folder / "config.py").write_text(saved.dump())
+    assert "seed=1: to go on" in start(["seed=[1]"], device="cuda:1", dry_run=True)[1]
+    with pytest.raises(RunError, match=r"runtime.device 'cuda:1' -> 'cpu'"):
+        start(["seed=[1]"])
+
+
+def test_the_words_of_a_launcher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tiny_config: Path) -> None:
+    run = Launch(str(tiny_config)).plan(["seed=1"], tmp_path / "seed=1")
+    assert Launch("c.py", "srun 'a b' python").command(run, Todo.BEGIN)[:4] == ["srun", "a b", "python", "-m"]
+    monkeypatch.setattr(launch, "IS_WINDOWS", True)
+    words = Launch("c.py", r'"C:\Program Files\torchrun.exe" --nproc-per-node 2').command(run, Todo.BEGIN_ANEW)
+    assert words[:4] == [r"C:\Program Files\torchrun.exe", "--nproc-per-node", "2", "-m"]
+    assert words[-1] == "--overwrite"
+
+
 # ---- runs that fail, stop and go on
 
 
@@ -223,6 +244,7 @@ def test_what_failed_or_diverged_is_tried_again_only_with_retry(start: Callable,
     assert [words[-1] for words in calls(folder / "seed=2")] == ["--resume", "--overwrite"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
 def test_a_killed_run_ends_no_other_and_goes_on_with_the_same_command(start: Callable) -> None:
     result, text = start(["seed=[3,0]"])
@@ -233,7 +255,7 @@ def test_a_killed_run_ends_no_other_and_goes_on_with_the_same_command(start: Cal
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
-@pytest.mark.parametrize(("seed", "code"), [(4, 143), (5, 130)])
+@pytest.mark.parametrize(("seed", "code"), [pytest.param(4, 143, marks=pytest.mark.slow), (5, 130)])
 def test_a_signal_is_passed_on_once_and_waited_for(seed: int, code: int, start: Callable, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="the same command goes on") as caught:
         start([f"seed=[{seed},0]"])

@@ -16,11 +16,11 @@ import pytest
 from rich.console import Console
 
 import srtoolbox
+from srtoolbox.apps.sweep.launch import Launch
 from srtoolbox.apps.sweep.plan import check_score, plan_runs
 from srtoolbox.apps.sweep.search import Search
 from srtoolbox.apps.sweep.study import MISSING, Study, Trial
 from srtoolbox.apps.sweep.trainer import Trainer
-from srtoolbox.apps.sweep.training import Launch
 from srtoolbox.apps.sweep.values import Choices, ends, read_choices
 from srtoolbox.engine.stop import Interrupted
 from srtoolbox.errors import ConfigError, OptionError, RunError, SrtoolboxError
@@ -71,7 +71,7 @@ def search(tmp_path: Path, tiny_config: Path) -> Callable[..., Search]:
         launch = Launch(str(tiny_config), launcher=f'"{sys.executable}" -S "{script}"')
         trainer = Trainer(launch, PSNR, Console(file=io.StringIO(), width=200))
         folder, choices = tmp_path / "search", read_choices(["seed=int(0,99)", "max_iters=20"])
-        return Search(str(tiny_config), choices, folder, study, trainer, PSNR, True, trials)
+        return Search(choices, folder, study, trainer, PSNR, True, trials)
 
     return make
 
@@ -310,6 +310,6 @@ def test_a_killed_search_goes_on_for_real(tiny_config: Path, tmp_path: Path) -> 
 
 def test_both_ends_are_planned(tiny_config: Path, tmp_path: Path) -> None:
     choices = read_choices([f"{LR}=log(1e-5,1e-2)"])
-    runs = plan_runs(tiny_config, choices, ends(choices), tmp_path)
+    runs = plan_runs(Launch(str(tiny_config), device="cpu"), choices, ends(choices), tmp_path)
     check_score(runs, PSNR)
     assert [run.config.optim.generator.optimizer.lr for run in runs] == [1e-5, 1e-2]

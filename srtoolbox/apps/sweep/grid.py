@@ -5,8 +5,10 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Callable, Sequence
+from functools import partial
 
-from srtoolbox.apps.sweep.plan import PlannedRun, Todo, todo
+from srtoolbox.apps.sweep.launch import PlannedRun, Todo
+from srtoolbox.apps.sweep.plan import todo
 from srtoolbox.apps.sweep.trainer import Outcome, Trainer
 from srtoolbox.apps.sweep.training import iteration_of_log
 from srtoolbox.engine.job.report import Ending
@@ -34,26 +36,24 @@ def train_grid(runs: Sequence[PlannedRun], trainer: Trainer, *, retry: bool) -> 
     Raises:
         Interrupted: a signal came.
     """
+    states = [todo(run, retry=retry)[0] for run in runs]  # for the estimates; it changes where others train, too
     with trainer.trainings.active(), progress_bar("sweep", trainer.console) as show:
-        for number in range(len(runs)):
-            _train(runs, number, trainer, retry, show)
+        for number, run in enumerate(runs):
+            show(number, len(runs))
+            label = f"[{number + 1}/{len(runs)}]"
+            what, why = todo(run, retry=retry)
+            if what is Todo.LEAVE:
+                if read_notes(run.work_dir).get("ending") == Ending.FAILED:
+                    trainer.unfinished[run.name] = why
+                trainer.say(f"{label} {run.name}: {what.value}: {why}")
+                continue
+            outcome, text = trainer.train(run, what, label, partial(_show_part, show, number, len(runs)))
+            if outcome in (Outcome.STOPPED, Outcome.FAILED):
+                trainer.unfinished[run.name] = text
+            later = [runs[at] for at in range(number + 1, len(runs)) if states[at] is not Todo.LEAVE]
+            iterations = sum(max(each.max_iters - iteration_of_log(each.work_dir), 0) for each in later)
+            trainer.say(f"{label} {run.name}: {text}{trainer.times(len(later), iterations)}")
 
 
-def _train(
-    runs: Sequence[PlannedRun], number: int, trainer: Trainer, retry: bool, show: Callable[[float, int], object]
-) -> None:
-    """Do what is to be done for one run, and say what has become of it."""
-    run, label = runs[number], f"[{number + 1}/{len(runs)}]"
-    show(number, len(runs))
-    what, why = todo(run, retry=retry)
-    if what is Todo.LEAVE:
-        if read_notes(run.work_dir).get("ending") == Ending.FAILED:
-            trainer.unfinished[run.name] = why
-        trainer.say(f"{label} {run.name}: {what.value}: {why}")
-        return
-    outcome, text = trainer.train(run, what, label, lambda part: show(number + part, len(runs)))
-    if outcome in (Outcome.STOPPED, Outcome.FAILED):
-        trainer.unfinished[run.name] = text
-    later = [run for run in runs[number + 1 :] if todo(run, retry=retry)[0] is not Todo.LEAVE]
-    iterations = sum(max(run.max_iters - iteration_of_log(run.work_dir), 0) for run in later)
-    trainer.say(f"{label} {run.name}: {text}{trainer.times(len(later), iterations)}")
+def _show_part(show: Callable[[float, int], object], number: int, count: int, part: float) -> None:
+    show(number + part, count)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import logging
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from srtoolbox.apps.sweep.launch import Launch, PlannedRun, Todo
 from srtoolbox.apps.sweep.names import name_runs
 from srtoolbox.apps.sweep.values import Choices, list_hints
 from srtoolbox.check import check
@@ -21,50 +19,13 @@ from srtoolbox.engine.job.run_config import CONFIG, changes
 from srtoolbox.engine.job.workdir import is_in_use, is_used, read_notes
 from srtoolbox.errors import ConfigError, OptionError, RunError, SrtoolboxError
 from srtoolbox.logger import LOGGER, progress_bar
-from srtoolbox.plugins import load_plugins
 from srtoolbox.text import first_line
-from srtoolbox.weights.of_config import with_network_of_file
 
 _LISTED = 3  # runs in a message
 
 
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a sweep.
-
-    Attributes:
-        name: by its values; the name of its folder.
-        work_dir: its folder.
-        overrides: all that changes the config for it.
-        config: the config that it trains.
-    """
-
-    name: str
-    work_dir: Path
-    overrides: tuple[str, ...]
-    config: Config
-
-    @property
-    def max_iters(self) -> int:
-        """The iterations that it is to have."""
-        return int(self.config["max_iters"])
-
-
-class Todo(enum.Enum):
-    """The next thing to do with a run."""
-
-    BEGIN = "to begin"
-    GO_ON = "to go on"
-    BEGIN_ANEW = "to begin anew"
-    LEAVE = "left alone"
-
-
 def plan_runs(
-    source: str | os.PathLike[str],
-    choices: Sequence[Choices],
-    all_overrides: Sequence[tuple[str, ...]],
-    folder: Path,
-    plugins: Sequence[str] = (),
+    launch: Launch, choices: Sequence[Choices], all_overrides: Sequence[tuple[str, ...]], folder: Path
 ) -> list[PlannedRun]:
     """Return runs, their configs free of faults and their folders theirs.
 
@@ -81,15 +42,15 @@ def plan_runs(
     with _each_warning_once(), progress_bar("checking") as show:
         for number, (name, overrides) in enumerate(zip(name_runs(values), all_overrides, strict=True)):
             try:
-                config = resolved(source, overrides, folder / name, plugins)
-                check(config)
+                run = launch.plan(overrides, folder / name)
+                check(run.config)
             except ConfigError as error:
                 faults.add(name, error)
             else:
-                runs.append(PlannedRun(name, folder / name, overrides, config))
+                runs.append(run)
             show(number + 1, len(values))
     if faults:
-        raise faults.error(len(values), list_hints(Config.fromfile(source), choices))
+        raise faults.error(len(values), list_hints(Config.fromfile(launch.source), choices))
     for run in runs:
         refuse_another_config(run)
     return runs
@@ -98,15 +59,6 @@ def plan_runs(
 def _values_of(overrides: Sequence[str], choices: Sequence[Choices], swept: Sequence[int]) -> dict[str, object]:
     """Return the values of a run by the keys that are swept."""
     return {choices[at].key: choices[at].values[choices[at].overrides.index(overrides[at])] for at in swept}
-
-
-def resolved(
-    source: str | os.PathLike[str], overrides: Sequence[str], work_dir: Path, plugins: Sequence[str]
-) -> Config:
-    """Return the config of one run, as `train` reads it. Raises ConfigError."""
-    config = Config.fromfile(source, overrides)
-    load_plugins(config, plugins)
-    return with_network_of_file(config, earlier=work_dir / CONFIG)
 
 
 class Faults:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from typing import Protocol
 import numpy as np
 
 from srtoolbox.apps.comparison.runs import ComparedRun
+from srtoolbox.apps.sweep.launch import PlannedRun, Todo
 from srtoolbox.apps.sweep.names import name_runs
-from srtoolbox.apps.sweep.plan import PlannedRun, Todo, refuse_another_config, resolved, todo
+from srtoolbox.apps.sweep.plan import refuse_another_config, todo
 from srtoolbox.apps.sweep.study import Trial
 from srtoolbox.apps.sweep.trainer import Outcome, Trainer
 from srtoolbox.apps.sweep.training import iteration_of_log
@@ -52,7 +52,6 @@ class Search:
     """The trials of one process.
 
     Attributes:
-        source: the config, as typed.
         choices: what is searched, and what holds in all runs.
         folder: of the sweep.
         study: the record.
@@ -60,10 +59,8 @@ class Search:
         by: the score that is to become best.
         higher: True if it is to be high.
         count: how many trials there are to be, those of all processes and calls.
-        plugins: Python files with components.
     """
 
-    source: str | os.PathLike[str]
     choices: Sequence[Choices]
     folder: Path
     study: AnyStudy
@@ -71,7 +68,6 @@ class Search:
     by: str
     higher: bool
     count: int
-    plugins: Sequence[str] = ()
     _tried: set[int] = field(default_factory=set)
 
     def train_all(self) -> None:
@@ -101,14 +97,12 @@ class Search:
         for each in self.choices:
             if not each.is_swept:
                 overrides.append(each.overrides[0])
-            elif each.is_open:
+            elif each.range:
                 overrides.append(f"{each.key}={trial.values[each.key]!r}")
             else:
                 overrides.append(each.overrides[[*map(shown, each.values)].index(trial.values[each.key])])
         (name,) = name_runs([trial.values])
-        work_dir = self.folder / f"trial_{trial.number:04d},{name}"
-        config = resolved(self.source, overrides, work_dir, self.plugins)
-        return PlannedRun(work_dir.name, work_dir, tuple(overrides), config)
+        return self.trainer.launch.plan(overrides, self.folder / f"trial_{trial.number:04d},{name}")
 
     def _take(self) -> tuple[Trial, FileLock] | None:
         """Return a trial that a kill left, else a new one, and its lock; None when there are enough."""
@@ -156,10 +150,12 @@ class Search:
             outcome, text = self._watched(trial, run, what, label, show)
             later = max(self.count - trial.number - 1, 0)
             text += self.trainer.times(later, later * run.max_iters)
+        score = self._best(run) if outcome is Outcome.ENDED else None
+        if outcome is Outcome.ENDED and score is None:
+            outcome, text = Outcome.FAILED, f"{text}; it has no {self.by}"
         if outcome in (Outcome.STOPPED, Outcome.FAILED):
             self.trainer.unfinished[run.name] = text
         if outcome in (Outcome.ENDED, Outcome.FAILED, Outcome.PRUNED):
-            score = self._best(run) if outcome is Outcome.ENDED else None
             self.study.tell(trial, score, is_pruned=outcome is Outcome.PRUNED)
         self.trainer.say(f"{label} {run.name}: {text}")
 

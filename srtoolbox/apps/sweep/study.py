@@ -7,7 +7,6 @@ network drive.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from srtoolbox.compat.optuna import live_trial
 from srtoolbox.engine.job.run_config import shown
 from srtoolbox.errors import OptionError, RunError
 from srtoolbox.io.files import make_folder, write_errors
+from srtoolbox.system import IS_WINDOWS
 
 if TYPE_CHECKING:
     import optuna
@@ -47,7 +47,7 @@ class Trial:
 def space_of(choices: Sequence[Choices]) -> dict[str, list[Any]]:
     """Return what is searched, as JSON: the kind of each key with the ends, or the items."""
     return {
-        each.key: [each.range, *each.values] if each.is_open else ["list", *map(shown, each.values)]
+        each.key: [each.range, *each.values] if each.range else ["list", *map(shown, each.values)]
         for each in choices
         if each.is_swept
     }
@@ -92,7 +92,7 @@ class Study:
     def _open(self, path: Path, direction: str) -> optuna.Study:
         journal = self._optuna.storages.journal
         # links, which every network drive has, or a file where Windows allows no links
-        lock = (journal.JournalFileOpenLock if os.name == "nt" else journal.JournalFileSymlinkLock)(str(path))
+        lock = (journal.JournalFileOpenLock if IS_WINDOWS else journal.JournalFileSymlinkLock)(str(path))
         storage = self._optuna.storages.JournalStorage(journal.JournalFileBackend(str(path), lock))
         pruner = self._optuna.pruners.MedianPruner()
         return self._optuna.create_study(

@@ -11,16 +11,16 @@ from rich.console import Console
 
 from srtoolbox.apps.comparison import ComparedRun, compare_runs
 from srtoolbox.apps.sweep.grid import show_grid, train_grid
-from srtoolbox.apps.sweep.plan import PlannedRun, check_score, plan_runs
+from srtoolbox.apps.sweep.launch import Launch, PlannedRun
+from srtoolbox.apps.sweep.plan import check_score, plan_runs
 from srtoolbox.apps.sweep.search import Search
 from srtoolbox.apps.sweep.study import Study
 from srtoolbox.apps.sweep.trainer import Trainer
-from srtoolbox.apps.sweep.training import Launch
 from srtoolbox.apps.sweep.values import Choices, combinations, ends, read_choices, stop_rules
 from srtoolbox.config import Config
 from srtoolbox.engine.job.workdir import is_used
 from srtoolbox.errors import ConfigError, OptionError
-from srtoolbox.io.pieces import shard_of
+from srtoolbox.io.pieces import Shard, shard_of
 from srtoolbox.logger import CONSOLE
 from srtoolbox.text import counted
 
@@ -96,15 +96,16 @@ def sweep(
         Interrupted: a signal came; the run at hand has saved its state.
     """
     choices = read_choices([*overrides, *stop_rules(stop_worse)])
-    _check_options(choices, by, shard, retry, trials)
+    piece = shard_of(shard) if shard is not None else None
+    _check_options(choices, by, piece, retry, trials)
     launch = Launch(os.fspath(config), launcher, device, [os.fspath(plugin) for plugin in plugins])
     folder = Path(work_dir or Path("work_dirs") / f"{Path(config).stem}_sweep")
     planned = combinations(choices) if trials is None else ends(choices)
-    runs = plan_runs(config, choices, planned, folder, launch.plugins)
+    runs = plan_runs(launch, choices, planned, folder)
     check_score(runs, by)
     trainer = Trainer(launch, by, console)
     if trials is None:
-        _grid(runs, folder, choices, trainer, shard=shard, retry=retry, dry_run=dry_run)
+        _grid(runs, folder, choices, trainer, piece=piece, retry=retry, dry_run=dry_run)
     else:
         runs = _search(runs[0].config, folder, choices, trainer, count=trials, seed=search_seed, dry_run=dry_run)
     if dry_run:
@@ -116,9 +117,11 @@ def sweep(
     return SweepResult(folder, compared, trainer.unfinished)
 
 
-def _check_options(choices: Sequence[Choices], by: str | None, shard: object, retry: bool, trials: int | None) -> None:
+def _check_options(
+    choices: Sequence[Choices], by: str | None, piece: Shard | None, retry: bool, trials: int | None
+) -> None:
     """Raise where options do not go together, or nothing is swept."""
-    ranges = [each.key for each in choices if each.is_open]
+    ranges = [each.key for each in choices if each.range]
     if not any(each.is_swept for each in choices):
         example = "optim.generator.optimizer.lr=[1e-3,1e-4] is two runs; `train` does a single one"
         raise ConfigError(f"command line: nothing is swept: give some key its values as a list: {example}")
@@ -130,7 +133,7 @@ def _check_options(choices: Sequence[Choices], by: str | None, shard: object, re
         raise OptionError(f"trials is the number of runs, 1 or more, got {trials}")
     if by is None:
         raise OptionError("by: a search needs the score that is to become best, as --by set5/psnr")
-    if shard is not None:
+    if piece is not None:
         raise OptionError("shard: a search needs none: start the same command several times, they share the trials")
     if retry:
         raise OptionError("retry: a search tries other values instead; --trials with a larger number tries more")
@@ -142,11 +145,10 @@ def _grid(
     choices: Sequence[Choices],
     trainer: Trainer,
     *,
-    shard: str | tuple[int, int] | None,
+    piece: Shard | None,
     retry: bool,
     dry_run: bool,
 ) -> None:
-    piece = shard_of(shard) if shard is not None else None
     own = piece.take(runs) if piece else runs
     share = f", of which {piece} takes {len(own)}" if piece else ""
     trainer.say(f"sweep of {counted(len(runs), 'run')}{share} in {folder}: {_summary(choices)}")
@@ -157,13 +159,13 @@ def _search(
     config: Config, folder: Path, choices: Sequence[Choices], trainer: Trainer, *, count: int, seed: int, dry_run: bool
 ) -> list[PlannedRun]:
     """Train the trials; return the runs of all."""
-    by, launch = str(trainer.by), trainer.launch
+    by = str(trainer.by)
     higher = ComparedRun("", folder, config.to_dict()).higher_is_better(by)
     trainer.say(f"search of {counted(count, 'trial')} in {folder} for the best {by}: {_summary(choices)}")
     if dry_run:
         return []
     study = Study(folder, choices, by, higher=bool(higher), seed=seed)
-    search = Search(launch.config, choices, folder, study, trainer, by, bool(higher), count, launch.plugins)
+    search = Search(choices, folder, study, trainer, by, bool(higher), count)
     search.train_all()
     return search.runs()
 

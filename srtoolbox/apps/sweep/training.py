@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from srtoolbox.apps.sweep.plan import PlannedRun, Todo
 from srtoolbox.engine.stop import EXIT_CODES
 from srtoolbox.errors import OptionError
 from srtoolbox.io.files import appended_by_others
@@ -27,35 +22,6 @@ OUTPUT = "output.log"
 _PAUSE = 0.5  # seconds between two looks at a run
 _TAIL = 1 << 16  # bytes at the end of a file
 _FROM_OUTSIDE = {*STOP_SIGNALS, *(getattr(signal, name) for name in ("SIGKILL", "SIGHUP") if hasattr(signal, name))}
-
-
-@dataclass(frozen=True)
-class Launch:
-    """A way to start trainings.
-
-    Args:
-        config: the config, as typed.
-        launcher: what starts `-m srtoolbox train`, as 'torchrun --nproc-per-node 2'; None: this Python.
-        device: where they run; None is the config's.
-        plugins: Python files with components.
-    """
-
-    config: str
-    launcher: str | None = None
-    device: str | None = None
-    plugins: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if self.launcher is not None and not self.launcher.strip():
-            raise OptionError("launcher is what starts `-m srtoolbox train`, such as 'torchrun --nproc-per-node 2'")
-
-    def command(self, run: PlannedRun, what: Todo) -> list[str]:
-        """Return the command of one training."""
-        begin = [sys.executable] if self.launcher is None else shlex.split(self.launcher, posix=os.name != "nt")
-        command = [*begin, "-m", "srtoolbox", "train", self.config, *run.overrides, "--work-dir", str(run.work_dir)]
-        command.append("--overwrite" if what is Todo.BEGIN_ANEW else "--resume")
-        command += ["--device", self.device] if self.device else []
-        return [*command, *(word for plugin in self.plugins for word in ("--plugin", plugin))]
 
 
 class Trainings:

@@ -41,11 +41,6 @@ class Choices:
     is_swept: bool = True
     range: str = ""
 
-    @property
-    def is_open(self) -> bool:
-        """True for a range, whose values no grid has."""
-        return bool(self.range)
-
 
 def read_choices(texts: Sequence[str]) -> list[Choices]:
     """Read `key=[a, b]` and `key=value`, in the order typed.
