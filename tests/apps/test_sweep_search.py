@@ -201,7 +201,7 @@ def test_impossible_searches_are_refused(
 def test_without_optuna_it_is_said_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(OptionError) as caught:
-        Study(tmp_path, read_choices([f"{LR}=log(1e-5,1e-2)"]), PSNR, higher=True, seed=0)
+        Study(tmp_path, read_choices([f"{LR}=log(1e-5,1e-2)"]), PSNR, higher=True, seed=0, warm_up=0)
     assert str(caught.value) == MISSING
 
 
@@ -219,7 +219,7 @@ def study(choices: list[Choices], tmp_path: Path) -> Iterator[Callable[..., Stud
     numbers = count()
 
     def make(folder: str = "", **options: object) -> Study:
-        options = {"higher": True, "seed": 0, **options}
+        options = {"higher": True, "seed": 0, "warm_up": 5, **options}
         return Study(tmp_path / (folder or f"study{next(numbers)}"), choices, PSNR, **options)
 
     return make
@@ -263,6 +263,7 @@ def test_a_trial_behind_the_median_is_to_be_ended(study: Callable, higher: bool)
         trial = current.ask()
         assert current.report(trial, 5, sign * (20.0 + number)) is False
         current.tell(trial, sign * (20.0 + number))
+    assert current.report(current.ask(), 4, sign * 1.0) is False  # it warms up
     assert current.report(current.ask(), 5, sign * 19.0) is True
     assert current.report(current.ask(), 5, sign * 30.0) is False
     assert current.report(current.ask(), 5, float("nan")) is True
@@ -275,7 +276,7 @@ def test_another_search_in_the_folder_is_refused(study: Callable, tmp_path: Path
     with pytest.raises(RunError, match="holds a search with another seed"):
         study("one", seed=1)
     with pytest.raises(RunError, match="holds a search with another space"):
-        Study(tmp_path / "one", read_choices([f"{LR}=log(1e-5,1e-3)"]), PSNR, higher=True, seed=0)
+        Study(tmp_path / "one", read_choices([f"{LR}=log(1e-5,1e-3)"]), PSNR, higher=True, seed=0, warm_up=0)
 
 
 @pytest.mark.slow

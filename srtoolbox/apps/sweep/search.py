@@ -39,7 +39,7 @@ _PAUSE = 0.05  # seconds, while another process takes a trial
 
 
 class AnyStudy(Protocol):
-    """What a search asks of its record: `study.Study`."""
+    """The record of a search, as it needs it: `study.Study`."""
 
     def trials(self) -> list[Trial]: ...
     def ask(self) -> Trial: ...

@@ -64,19 +64,23 @@ class Study:
         by: the score that is to become best.
         higher: True if it is to be high.
         seed: of all that is drawn.
+        warm_up: iterations in which no trial is ended.
 
     Raises:
         OptionError: Optuna is not installed.
         RunError: the folder holds another search.
     """
 
-    def __init__(self, folder: Path, choices: Sequence[Choices], by: str, *, higher: bool, seed: int) -> None:
+    def __init__(
+        self, folder: Path, choices: Sequence[Choices], by: str, *, higher: bool, seed: int, warm_up: int
+    ) -> None:
         try:
             import optuna
         except ImportError as error:
             raise OptionError(MISSING) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._optuna, self._seed, self.space = optuna, seed, space_of(choices)
+        self._pruner = optuna.pruners.MedianPruner(n_warmup_steps=warm_up)
         with write_errors(folder / JOURNAL):
             make_folder(folder)
             self._study = self._open(folder / JOURNAL, "maximize" if higher else "minimize")
@@ -94,9 +98,8 @@ class Study:
         # links, which every network drive has, or a file where Windows allows no links
         lock = (journal.JournalFileOpenLock if IS_WINDOWS else journal.JournalFileSymlinkLock)(str(path))
         storage = self._optuna.storages.JournalStorage(journal.JournalFileBackend(str(path), lock))
-        pruner = self._optuna.pruners.MedianPruner()
         return self._optuna.create_study(
-            storage=storage, study_name="sweep", direction=direction, pruner=pruner, load_if_exists=True
+            storage=storage, study_name="sweep", direction=direction, pruner=self._pruner, load_if_exists=True
         )
 
     def trials(self) -> list[Trial]:

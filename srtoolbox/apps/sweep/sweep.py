@@ -26,6 +26,8 @@ from srtoolbox.text import counted
 
 RETRY = "--retry tries those again that failed, from their newest checkpoint, or diverged, anew"
 
+_WARM_UP = 0.2  # the part of a run in which a search does not end it
+
 
 @dataclass(frozen=True)
 class SweepResult:
@@ -164,7 +166,8 @@ def _search(
     trainer.say(f"search of {counted(count, 'trial')} in {folder} for the best {by}: {_summary(choices)}")
     if dry_run:
         return []
-    study = Study(folder, choices, by, higher=bool(higher), seed=seed)
+    warm_up = int(config["max_iters"] * _WARM_UP)
+    study = Study(folder, choices, by, higher=bool(higher), seed=seed, warm_up=warm_up)
     search = Search(choices, folder, study, trainer, by, bool(higher), count)
     search.train_all()
     return search.runs()

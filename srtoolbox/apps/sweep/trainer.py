@@ -1,4 +1,4 @@
-"""One run of a sweep after the other: started, watched, and told."""
+"""The start, the watch and the report of one run of a sweep after the other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from srtoolbox.text import counted
 
 
 class Outcome(enum.Enum):
-    """What has become of a run's process."""
+    """Ways in which a run's process ends."""
 
     ENDED = "ended"
     STOPPED = "stopped"
