@@ -376,6 +376,8 @@ def test_nothing_is_given_without_the_token_or_to_other_sites(served: Served, br
         assert ours.get(served.base + path).status == 404
     without_length = ours.post(served.base + "files?name=a.png", data=b"", headers={"Transfer-Encoding": "chunked"})
     assert without_length.status in (400, 411)
+    gone = ours.post(served.base + "jobs", data=json.dumps({"files": ["0"], "weights": "0"}))
+    assert gone.status == 400 and gone.json() == {"error": "That file is not here any more; reload the page"}
     for body in ("[]", "{", json.dumps({"weights": "0", "outscale": 1e9}), json.dumps({"weights": "0", "tile": -1})):
         assert ours.post(served.base + "jobs", data=body).status == 400
 

@@ -45,6 +45,7 @@ HEADERS = {
 }
 _JSON_BYTES = 2**16
 _REFUSAL = "This page needs the whole address that `srtoolbox ui` printed, with its token. Open that one.\n"
+_GONE = "That file is not here any more; reload the page"
 _ENTRANCE = (
     '<!doctype html><html lang="en"><title>Upscale</title><link rel="icon" href="data:,">'
     '<meta http-equiv="refresh" content="0; url=/"><a href="/">To the page</a></html>'
@@ -200,6 +201,8 @@ class Requests:
                 self._queue.add(self._store.get(str(key)), settings)
             except SrtoolboxError as error:
                 faults.append(str(error))
+            except KeyError:
+                faults.append(_GONE)
         if faults:
             raise SrtoolboxError(" ".join(dict.fromkeys(faults)))
         return JSONResponse({})
@@ -280,7 +283,7 @@ def _told(request: Request, error: Exception) -> Response:
 
 
 def _gone(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": "That file is not here any more; reload the page"}, 404)
+    return JSONResponse({"error": _GONE}, 404)
 
 
 def _broken(request: Request, error: Exception) -> Response:

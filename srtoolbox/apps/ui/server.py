@@ -123,6 +123,7 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(found[4])
+            listener.listen()  # now: whoever is told the address may ask at once
         except OSError as error:
             advice = "is it taken (--port 0 takes a free one), or is the host no address of this machine?"
             raise OptionError(f"port {port} of {host} cannot be used: {advice} ({error.strerror or error})") from error

@@ -92,7 +92,7 @@ def opened(path: str | os.PathLike, *, demuxers: str = "") -> Iterator[InputCont
         options = {"format_whitelist": demuxers} if demuxers else {}
         container = av.open(packed_animation(name) if is_moving_image(name) else name, options=options)
     except (av.FFmpegError, ValueError) as error:
-        reason = error.args[-1] if error.args else error
+        reason = getattr(error, "strerror", None) or error
         raise SrtoolboxError(f"{name}: no video that can be read ({reason})") from error
     with container:
         if not container.streams.video:
@@ -257,7 +257,7 @@ def _decoded(container: InputContainer, name: str) -> Iterator[VideoFrame]:
         yield from container.decode(container.streams.video[0])
     except av.FFmpegError as error:
         raise SrtoolboxError(
-            f"{name}: damaged: cannot be decoded to its end ({error.args[-1]}). Repair it, or cut it before the fault"
+            f"{name}: damaged: cannot be decoded to its end ({error.strerror}). Repair it, or cut it before the fault"
         ) from error
 
 

@@ -87,13 +87,13 @@
   // ---- networks
 
   async function describe() {
-    for (const [id, line] of [["weights", "described"], ["other", "described-other"]]) {
+    for (const [id, line, role] of [["weights", "described", ""], ["other", "described-other", "Blended with: "]]) {
       const key = get(id).value;
       get(line).textContent = key ? "Reading ..." : "";
       const open = new URLSearchParams({ scale: get("scale").value, config: get("config").value });
       const answer = key && (await attempt(() => ask(`weights/${key}?${open}`)));
       if (get(id).value !== key) continue;
-      get(line).textContent = answer ? answer.text : "";
+      get(line).textContent = answer ? `${role}${answer.text}` : "";
       if (answer && answer.text.includes("`Scale of weights`")) get("more").open = true;
     }
     get("blend").hidden = !get("other").value;
@@ -207,9 +207,7 @@
     const words = { waiting: "waits", running: "runs", done: "done", failed: "failed", cancelled: "cancelled" };
     const what = element("span", job.state);
     what.textContent = `${words[job.state]}${job.state === "done" ? ` in ${seconds(job.seconds)}` : ""}`;
-    const label = document.createElement("bdi");
-    label.textContent = job.label;
-    const all = [what, label];
+    const all = [what];
     if (job.state === "running") {
       const bar = document.createElement("progress");
       bar.max = 1;
@@ -235,9 +233,13 @@
       all.push(link);
     }
     if (["done", "failed", "cancelled"].includes(job.state)) {
-      const label = `Remove this result of ${job.name}`;
-      all.push(button("Remove", label, (event) => remove(`jobs/${job.key}`, event.target.closest(".job"))));
+      const [text, label] = job.state === "done" ? ["Remove result", `Remove this result of ${job.name}`]
+        : ["Dismiss", `Dismiss this attempt at ${job.name}`];
+      all.push(button(text, label, (event) => remove(`jobs/${job.key}`, event.target.closest(".job"))));
     }
+    const network = element("bdi", "network");
+    network.textContent = job.label;
+    all.push(network);
     if (job.message) {
       const message = element("span", "message");
       message.textContent = job.message;
