@@ -426,11 +426,18 @@ def test_a_folder_and_the_command(
     Path("options/more/b.yml").write_text(yaml.safe_dump(lossy))
     Path("options/more/c.yml").write_text(yaml.safe_dump(refused))
     Path("options/compose.yml").write_text("services: {web: {image: nginx}}")
+    Path("options/more/b.toml").write_text("name = 'x'")  # b.yml's config needs another name than b.py, which it had
+    Path("out/more").mkdir(parents=True)
+    Path("out/more/c.py").touch()
+    with pytest.raises(SystemExit, match="2"):
+        main(["import_config", "options", "-o", "out"])
+    assert "c.py: the file is there" in capsys.readouterr().err and not Path("out/a.py").exists()
+    Path("out/more/c.py").unlink()
     assert main(["import_config", "options", "-o", "out"]) == 1
     printed = capsys.readouterr().out
     assert "options/a.yml: whole" in printed.replace("\\", "/") and "1 key lost, the first train.sam" in printed
     assert printed.splitlines()[-1].split() == ["BasicSR", "3", "1", "1", "0", "1"]
-    assert {path.name for path in Path("out").rglob("*.py")} == {"a.py", "b.py"}
+    assert {path.name for path in Path("out").rglob("*.py")} == {"a.py", "b_yml.py"}
     assert main(["import_config", "options/a.yml"]) == 0 and "mapped (" in capsys.readouterr().out
     assert main(["import_config", "options/more/b.yml", "-o", "b.py"]) == 1
     assert main(["import_config", "options/more/c.yml"]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,7 +132,8 @@ def import_folder(
 
     Args:
         folder: with option files of any of these projects. What lies in a `_base_` is a part of others.
-        out: the folder to write to, each config where its file stands in `folder`; None: nothing is written.
+        out: the folder to write to, each config where its file stands in `folder` ('a.py', of 'a.yml'
+            beside 'a.toml' 'a_yml.py'); None: nothing is written.
         overwrite: replace files that are there.
 
     Raises:
@@ -141,13 +143,17 @@ def import_folder(
     if not root.is_dir():
         raise OptionError(f"folder {folder}: there is no such folder")
     paths = [path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
-    for path in paths:
-        place = path.relative_to(root)
-        if not {"_base_", "__base__"} & {*place.parts}:
-            target = None if out is None else _free(Path(out, place).with_suffix(".py"), overwrite)
-            attempt = _attempt(path, target)
-            if attempt is not None:
-                yield attempt
+    paths = [path for path in paths if not {"_base_", "__base__"} & {*path.relative_to(root).parts}]
+    stems = Counter(path.with_suffix("") for path in paths)
+    targets: list[Path | None] = [None] * len(paths)
+    if out is not None:  # all of them first: nothing is written if one is there
+        for number, path in enumerate(paths):
+            name = path.stem if stems[path.with_suffix("")] == 1 else path.name.replace(".", "_")
+            targets[number] = _free(Path(out, path.relative_to(root)).with_name(f"{name}.py"), overwrite)
+    for path, target in zip(paths, targets, strict=True):
+        attempt = _attempt(path, target)
+        if attempt is not None:
+            yield attempt
 
 
 def _attempt(path: Path, target: Path | None) -> Attempt | None:
