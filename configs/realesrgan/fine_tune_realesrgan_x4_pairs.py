@@ -11,7 +11,7 @@ data = dict(
         dataset=dict(
             _delete_=True, type='PairedDataset', scale=_base_.scale, gt_size=_base_.gt_size, cut=True,
             gt=f'{data_root}/pairs/gt', lq=f'{data_root}/pairs/lq',
-            transforms=[dict(type='RandomHorizontalFlip'), dict(type='RandomTranspose')],
+            transforms=[dict(type='RandomHorizontalFlip')],
         ),
         pool=None,
     ),

@@ -56,6 +56,18 @@ def test_real_esrgan(scale: int, is_gan: bool) -> None:
         assert perceptual["layers"] == VGG and (perceptual["backbone"], perceptual["criterion"]) == ("vgg19", "l1")
 
 
+def test_fine_tuning() -> None:
+    for name, has_pairs in (("photos", False), ("pairs", True)):
+        cfg = config(f"realesrgan/fine_tune_realesrgan_x4_{name}")
+        model, train = cfg["model"], cfg["data"]["train"]
+        assert train["batch_size"] == 12 and train["dataset"]["transforms"] == [{"type": "RandomHorizontalFlip"}]
+        assert train["dataset"]["gt_size"] == (256 if has_pairs else 400)
+        assert (train.get("pool"), "preprocess" in model) == ((None, False) if has_pairs else (180, True))
+        assert model["gan_loss"] == {"type": "GANLoss", "weight": 0.1} and cfg["hooks"]["ema"]["decay"] == 0.999
+        adam = {"type": "Adam", "lr": 1e-4, "betas": [0.9, 0.99]}
+        assert [plain(each["optimizer"]) for each in cfg["optim"].values()] == [adam, adam]
+
+
 def test_steps_of_real_esrgan() -> None:
     steps = plain(config("realesrgan/realesrnet_x4_df2k_ost_1000k")["model"]["preprocess"]["steps"])
     second = steps["second_blur"]
