@@ -16,14 +16,15 @@ import numpy as np
 import pytest
 
 from srtoolbox.apps.report import writer
-from srtoolbox.apps.report.contents import MetricFacts, NetworkEntry, PageSet, RunFacts
+from srtoolbox.apps.report.contents import ImageEntry, MetricFacts, NetworkEntry, PageSet, RunFacts
 from srtoolbox.apps.report.crops import Finder, choose_images
-from srtoolbox.apps.report.page import best_of, render, shown
+from srtoolbox.apps.report.page import _colours, best_of, render, shown
 from srtoolbox.apps.report.writer import ReportWriter, safe
 from srtoolbox.apps.scoring import score
 from srtoolbox.cli import main
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.image import read_image
+from srtoolbox.image.colour_shift import ColourShift
 from srtoolbox.io.files import sha256
 from srtoolbox.plots.sheet import SheetWriter
 from tests.apps.report_maker import NAMES, make_images, train
@@ -138,6 +139,16 @@ def test_shifts_of_colours_are_told(made: argparse.Namespace) -> None:
         is_visible = max(map(abs, shift["levels"])) > 1 or shift["delta_e"] > 1
         assert (f"<bdi>{name}</bdi>: its colours differ visibly from the input&#x27;s" in html) == is_visible
     assert shifts["first"]["delta_e"] > 1  # hardly trained
+    assert f"it can be seen in {shifts['first']['images_visible']} of the " in html
+
+
+def test_a_shift_that_the_mean_hides_is_told_by_images() -> None:
+    facts = argparse.Namespace(networks={name: argparse.Namespace(title=name) for name in ("first", "last")})
+    page_set = PageSet("photos", 3, 9, "psnr", {}, [ImageEntry(name, 1, 1, {}, {}) for name in "abcd"])
+    page_set.shifts = dict.fromkeys(facts.networks, ColourShift((0.5, 0.0, 0.0), 0.3))
+    page_set.shifted = {"first": 2, "last": 0}
+    text = _colours(page_set, facts)
+    assert "<bdi>first</bdi>: not in the mean, but in 2 of the 4 images here" in text and "last" not in text
 
 
 def test_images_are_those_that_were_scored(made: argparse.Namespace) -> None:

@@ -188,6 +188,8 @@ class PageSet:
     plane: tuple[str, int, int] | None = None
     shifts: dict[str, ColourShift] = field(default_factory=dict)
     """Of the colours from the inputs, the mean over `images`, by network."""
+    shifted: dict[str, int] = field(default_factory=dict)
+    """The number of `images` whose shift can be seen, by network."""
 
     @property
     def has_truth(self) -> bool:

@@ -100,13 +100,16 @@ def _set(number: int, page_set: PageSet, facts: RunFacts, results: Results) -> s
 
 
 def _colours(page_set: PageSet, facts: RunFacts) -> str:
-    """Say which networks' colours differ visibly from the inputs'."""
-    notes = [
-        f'<p class="note">{named(facts.networks[name].title)}: {escape(shift.note(is_kept=False))} '
-        f"(<code>srtoolbox upscale</code>; measured over the {counted(len(page_set.images), 'image')} here).</p>"
-        for name, shift in page_set.shifts.items()
-        if shift.is_visible
-    ]
+    """Say which networks' colours differ visibly from the inputs', in the mean or in some images."""
+    notes = []
+    for name, shift in page_set.shifts.items():
+        title, count = named(facts.networks[name].title), page_set.shifted[name]
+        where = f"{count} of the {counted(len(page_set.images), 'image')} here"
+        if shift.is_visible:
+            text = f"{escape(shift.note(is_kept=False))} (<code>srtoolbox upscale</code>; it can be seen in {where})"
+        else:
+            text = f"not in the mean, but in {where} its colours differ visibly from the input's"
+        notes += [f'<p class="note">{title}: {text}.</p>'] if shift.is_visible or count else []
     return "".join(notes)
 
 

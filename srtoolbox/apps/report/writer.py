@@ -117,7 +117,11 @@ class ReportWriter:
         }
         contents = {"kind": KIND, "format": FORMAT, **asdict(facts), "scores": scores}
         contents["colour_shifts"] = {
-            page_set.name: {name: shift._asdict() for name, shift in page_set.shifts.items()} for page_set in sets
+            page_set.name: {
+                name: {**shift._asdict(), "images_visible": page_set.shifted[name]}
+                for name, shift in page_set.shifts.items()
+            }
+            for page_set in sets
         }
         contents["files"] = sorted([*present, "scores.json"])
         write_json(self._folder / "scores.json", _readable_values(finite_json(contents)))
@@ -136,7 +140,10 @@ class ReportWriter:
         if entries and all(TRUTH in entry.files for entry in entries):
             sources[TRUTH] = "Truth"
         page_set = PageSet(set_name, facts.scales[set_name], len(decisive), metric, sources, entries)
-        page_set.shifts = {network: mean_shift(self._shifts(entries, network)) for network in images if entries}
+        for network in images if entries else ():
+            shifts = self._shifts(entries, network)
+            page_set.shifts[network] = mean_shift(shifts)
+            page_set.shifted[network] = sum(shift.is_visible for shift in shifts)
         page_set.crops = CropMaker(self._folder, page_set, facts).make(safe(set_name))
         page_set.plane = self._plane(set_name, facts, images)
         return page_set
