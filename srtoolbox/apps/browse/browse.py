@@ -83,41 +83,60 @@ def browse_data(
         SrtoolboxError: faults of the config or the arguments, data that is missing, a page that cannot be written.
     """
     page = _page_path(out)
-    _refuse_negative(count=count, draw=draw, samples=samples, severity=severity, seed=seed, workers=workers)
-    if like is not None and not samples:
-        raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
+    _refuse_impossible(like, count=count, draw=draw, samples=samples, severity=severity, seed=seed, workers=workers)
     with logging_restored():
         setup_logging()
-        loaded = resolve_config(config, overrides)
-        load_plugins(loaded, plugins)
-        check_training_data(loaded)
+        loaded = _load(config, overrides, plugins)
         feed = Feed(loaded, seed=seed, device=select_device(device))
         _refuse_unknown(only, feed)
         photos = None if like is None else _photos(like, feed, draw, samples)  # faults come before the work
-        with write_errors(page.parent):
-            make_folder(page.parent)
-        shown_feed = Feed(loaded, seed=seed, whole=True, device=feed.device) if whole else feed
+        _make_folder(page)
         wanted = set(only) or None
-        shown = list(islice(shown_feed.samples(draw, wanted), count or (WHOLE_COUNT if whole else COUNT)))
+        shown = _first(_whole(feed, seed) if whole else feed, draw, wanted, count or (WHOLE_COUNT if whole else COUNT))
         sheet = draw_sheet(shown)
         browsed = Browsed(page, page.with_name(f"{page.stem}_sheet.png"), feed.seed, draw, shown, untold=feed.untold)
         browsed.is_luma = _colour_of(loaded) == "y"
         browsed.tries = severity if feed.varies else None
-        crops = _crops(feed, draw, wanted) if browsed.tries else []
-        _make_many(browsed, feed, crops, samples, workers)
-        if photos is not None:
-            _compare(browsed, photos)
+        _fill(browsed, feed, wanted, samples, workers, photos)
         write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
         write_image(browsed.sheet, sheet)
         return browsed
 
 
-def _refuse_negative(**numbers: int | None) -> None:
-    """Raise OptionError for a number below 0, or a count of 0."""
+def _load(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str],
+    plugins: Sequence[str | os.PathLike[str]],
+) -> Config:
+    """Return a config whose training data has no fault."""
+    loaded = resolve_config(config, overrides)
+    load_plugins(loaded, plugins)
+    check_training_data(loaded)
+    return loaded
+
+
+def _make_folder(page: Path) -> None:
+    with write_errors(page.parent):
+        make_folder(page.parent)
+
+
+def _whole(feed: Feed, seed: int | None) -> Feed:
+    """Return what makes samples of whole images."""
+    return Feed(feed.config, seed=seed, whole=True, device=feed.device)
+
+
+def _first(feed: Feed, draw: int, only: set[str] | None, count: int) -> list[SeenSample]:
+    return list(islice(feed.samples(draw, only), count))
+
+
+def _refuse_impossible(like: str | os.PathLike[str] | None, **numbers: int | None) -> None:
+    """Raise OptionError for a number below 0, a count of 0, or photographs with nothing to compare."""
     for name, value in numbers.items():
         least = int(name == "count")
         if value is not None and value < least:
             raise OptionError(f"{name} is a whole number from {least} up, got {value}")
+    if like is not None and not numbers["samples"]:
+        raise OptionError("like compares statistics of samples: samples=0 leaves nothing to compare with")
 
 
 def _page_path(out: str | os.PathLike[str]) -> Path:
@@ -167,6 +186,16 @@ def _crops(feed: Feed, draw: int, only: set[str] | None) -> list[SeenSample]:
         if len(crops) == most:
             break
     return list(crops.values())
+
+
+def _fill(
+    browsed: Browsed, feed: Feed, only: set[str] | None, samples: int, workers: int | None, photos: Photos | None
+) -> None:
+    """Measure samples, draw crops anew, and compare photographs, as far as is asked for."""
+    crops = _crops(feed, browsed.draw, only) if browsed.tries else []
+    _make_many(browsed, feed, crops, samples, workers)
+    if photos is not None:
+        _compare(browsed, photos)
 
 
 def _make_many(browsed: Browsed, feed: Feed, crops: Sequence[SeenSample], samples: int, workers: int | None) -> None:

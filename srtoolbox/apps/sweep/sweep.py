@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -102,17 +103,38 @@ def sweep(
     _check_options(choices, by, piece, retry, trials)
     launch = Launch(os.fspath(config), launcher, device, [os.fspath(plugin) for plugin in plugins])
     folder = Path(work_dir or Path("work_dirs") / f"{Path(config).stem}_sweep")
+    return _run(_Request(folder, by, csv, page, piece, retry, dry_run, trials, search_seed), choices, launch, console)
+
+
+class _Request(NamedTuple):
+    """A sweep as asked for, see the arguments of `sweep`."""
+
+    folder: Path
+    by: str | None
+    csv: str | os.PathLike[str] | None
+    page: str | os.PathLike[str] | None
+    piece: Shard | None
+    retry: bool
+    dry_run: bool
+    trials: int | None
+    search_seed: int
+
+
+def _run(request: _Request, choices: Sequence[Choices], launch: Launch, console: Console) -> SweepResult:
+    """Plan the runs, train them and compare them."""
+    folder, by, trials, dry_run = request.folder, request.by, request.trials, request.dry_run
     planned = combinations(choices) if trials is None else ends(choices)
     runs = plan_runs(launch, choices, planned, folder)
     check_score(runs, by)
     trainer = Trainer(launch, by, console)
     if trials is None:
-        _grid(runs, folder, choices, trainer, piece=piece, retry=retry, dry_run=dry_run)
+        _grid(runs, folder, choices, trainer, piece=request.piece, retry=request.retry, dry_run=dry_run)
     else:
-        runs = _search(runs[0].config, folder, choices, trainer, count=trials, seed=search_seed, dry_run=dry_run)
+        config, seed = runs[0].config, request.search_seed
+        runs = _search(config, folder, choices, trainer, count=trials, seed=seed, dry_run=dry_run)
     if dry_run:
         return SweepResult(folder, [], {})
-    compared = _compare(runs, by, csv, page, console)
+    compared = _compare(runs, by, request.csv, request.page, console)
     if trainer.unfinished:
         more = f". {RETRY}" if trials is None else ""
         trainer.say(f"{counted(len(trainer.unfinished), 'run')} did not come to an end{more}")
