@@ -236,6 +236,27 @@ def test_files_of_2023_have_names_of_basicsr(made) -> None:
     assert values["model"]["preprocess"]["gt_size"] == 256
 
 
+def test_lq_by_bicubic_alone_and_a_loss_of_two_parts(made) -> None:
+    off: dict[str, Any] = {}
+    for order in ("", "2"):
+        off |= {f"blur_prob{order}": 0.0, f"resize_prob{order}": [0, 0, 1], f"resize_mode_list{order}": []}
+        off |= {
+            f"gaussian_noise_prob{order}": 0.0,
+            f"noise_range{order}": [0, 0],
+            f"poisson_scale_range{order}": [0, 0],
+        }
+        off |= {f"jpeg_prob{order}": 0.0, f"resize_mode_prob{order}": [], f"resize_range{order}": [1, 1]}
+    off |= {"second_blur_prob": None, "resize_mode_list3": ["bicubic"], "model_type": None, "use_compile": False}
+    loss = {"losses": [{"type": "msssiml1loss", "alpha": 0.1, "loss_weight": 1.0}], "pixel_opt": None}
+    sinc = {"datasets": {"train": {"final_sinc_prob": 0.0}}}
+    text = yaml.safe_dump(options(TOP, {"datasets": {"train": KERNELS}}, off, {"train": loss}, sinc))
+    imported, values = made(text, "a.yml")
+    resize = {"type": "Resize", "modes": ("bicubic",), "to": "lq"}
+    assert values["model"]["preprocess"]["steps"] == {"last": {"type": "Sequence", "transforms": {"resize": resize}}}
+    assert [loss["type"] for loss in values["model"]["losses"].values()] == ["L1Loss"]
+    assert list(told(imported, Fate.LOST)) == ["train.losses[0].type"]
+
+
 def test_transformers_of_redux_are_computed_in_bf16(made) -> None:
     text = REDUX_TEXT.replace("amp_bf16: true", "amp_bf16: false")
     _imported, values = made(text, "a.yml")

@@ -123,7 +123,7 @@ def _second(job: Import, holders: list[Options]) -> dict[str, Any]:
     steps: dict[str, Any] = {}
     blur = _blur(holders, "2")
     _add(steps, "second_blur", _applied(holders, blur, "second_blur_prob", "blur_prob2", default=0.8, always=True))
-    _add(steps, "second_resize", {**_resize(holders, "2"), "to": "lq"})
+    _add(steps, "second_resize", _resize(holders, "2"))
     _add(steps, "second_noise", _noise(holders, "2"))
     jpeg = _applied(holders, _jpeg(holders, "2"), "jpeg_prob2", default=1.0)
     holder, name = _find(holders, "final_sinc_prob")
@@ -210,7 +210,8 @@ def _blur(holders: list[Options], order: str) -> dict[str, Any]:
     return step
 
 
-def _resize(holders: list[Options], order: str) -> dict[str, Any]:
+def _resize(holders: list[Options], order: str) -> dict[str, Any] | None:
+    """Return the resize of an order; None where the file lists no modes, or the first one keeps all sizes."""
     holder, name = _find(holders, f"resize_prob{order}")
     shares = tuple(float(share) for share in holder.take(name, [0.3, 0.4, 0.3] if order else [0.2, 0.7, 0.1]))
     range_holder, range_name = _find(holders, f"resize_range{order}")
@@ -221,8 +222,12 @@ def _resize(holders: list[Options], order: str) -> dict[str, Any]:
     ):
         if key in where:
             where.mapped(key, f"{STEPS}.resize", told)
+    modes = _modes(holders, order)
+    holder, name = _find(holders, f"resize_mode_list{order}")
+    if (name in holder and not holder.peek(name)) or (not order and shares[-1] == 1):
+        return None
     step = {"type": "Resize", "up": (1.0, max(1.0, high)), "down": (min(1.0, low), 1.0), "probabilities": shares}
-    return {**step, **_modes(holders, order)}
+    return {**step, **modes, **({"to": "lq"} if order else {})}
 
 
 def _modes(holders: list[Options], order: str) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def read_losses(job: Import, train: Options) -> Options | None:
         if (loss := _loss(job, name, options)) is not None:
             losses[name] = loss
     if not losses and gan_loss is None:
-        raise train.fault("pixel_opt", "none of the losses has a counterpart here, and a training needs one")
+        raise train.fault("pixel_opt", "no loss is left, for each has a weight of 0 or no counterpart here")
     return gan_loss
 
 

@@ -100,6 +100,14 @@ HUBER = Counterpart(
     },
     standing_in="has no counterpart; L1Loss stands in its place",
 )
+STRUCTURE_AND_L1 = Counterpart(
+    "L1Loss",
+    names=WEIGHT,
+    unused=dict.fromkeys(
+        ("alpha", "gaussian_sigmas", "data_range", "k", "compensation"), "of the part that is MS-SSIM"
+    ),
+    standing_in="has no counterpart; L1Loss stands in its place, without the part that is MS-SSIM",
+)
 LDL = Counterpart(
     "LDLLoss",
     names=WEIGHT,
@@ -113,6 +121,7 @@ LOSSES = {
     "mse_loss": BASICSR["mseloss"],
     "charbonnier_loss": BASICSR["charbonnierloss"],
     **dict.fromkeys(("huberloss", "huber_loss", "chc", "chc_loss"), HUBER),
+    **dict.fromkeys(("msssiml1loss", "ms_ssim_l1_loss"), STRUCTURE_AND_L1),
     **dict.fromkeys(("perceptualloss", "vgg_perceptual_loss", "perceptualfp16loss"), PERCEPTUAL),
     **dict.fromkeys(("mssim", "mssimloss", "mssim_loss"), MSSSIM),
     "ssimloss": Counterpart("SSIMLoss", names=WEIGHT, unused=STRUCTURE, different=MSSSIM.different.replace("MS-", "")),
