@@ -21,7 +21,7 @@ from srtoolbox.config import Config
 from srtoolbox.registry import LOSSES, METRICS, NETWORKS, OPTIMIZERS, parameters_of
 from tests.apps.importing import checked, told
 from tests.apps.test_import_config import GAN, options
-from tests.apps.test_import_config_degradations import KERNELS, TOP, UNET
+from tests.apps.test_import_config_degradations import KERNELS, TOP, UNET, real
 
 REDUX_TEXT = """name: 4x_small
 scale: 4
@@ -229,6 +229,9 @@ def test_files_of_2023_have_names_of_basicsr(made) -> None:
     imported, values = made(text, "a.yml")
     assert imported.origin.project == "redux" and imported.is_whole and "2023" in imported.origin.version
     assert values["model"]["losses"]["color"]["type"] == "ColourLoss"
+    text = yaml.safe_dump(real({"train": color}))
+    imported, values = made(text, "a.yml")
+    assert imported.origin.project == "redux" and next(iter(values["model"]["preprocess"]["steps"])) == "blur"
     change = {"model_type": "otf", "network_g": None, "network_d": None}
     own = {"network_g": {"type": "compact"}, "network_d": {"type": "unet"}}
     imported, values = made(yaml.safe_dump(options(GAN, TOP, {"datasets": {"train": KERNELS}}, change, own)), "a.yml")

@@ -54,12 +54,14 @@ def open_source(path: str | os.PathLike[str]) -> tuple[ConfigDict, frozenset[str
         raise ConfigError(f"{path}: an option file is a .yml, .yaml or .toml, or a .py of {KNOWN.rpartition(', ')[2]}")
     if not Path(path).is_file():
         raise ConfigError(f"{path}: there is no such file")
-    if suffix == ".py" and "read_base()" in Path(path).read_text(encoding="utf-8", errors="replace"):
-        raise ConfigError(
-            f"{path}: `with read_base()` imports code: name those files in `_base_ = [...]`, and classes in quotes"
-        )
     values = ConfigDict()
-    config = Config.fromfile(path)
+    try:
+        config = Config.fromfile(path)
+    except ConfigError:
+        if suffix == ".py" and "with read_base()" in Path(path).read_text(encoding="utf-8", errors="replace"):
+            advice = "name those files in `_base_ = [...]`, and classes in quotes"
+            raise ConfigError(f"{path}: `with read_base()` imports code: {advice}") from None
+        raise
     for key in config:
         values.put(key, config[key], config.origin(key))
     return values, config.used

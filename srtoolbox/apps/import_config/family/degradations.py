@@ -35,7 +35,8 @@ def read_degradations(job: Import, dataset: Options) -> None:
         _leave_sharpening(job)
         top.same("queue_size", "LQ is given")
         return
-    left_out = Options(ConfigDict(job.project.degradations), top.record)
+    is_as_published = "second_blur_prob" in top  # Real-ESRGAN's name, of a time when its defaults held
+    left_out = Options(ConfigDict({} if is_as_published else job.project.degradations), top.record)
     holders = [top.section("degradations"), dataset, top, left_out]
     steps = {**_first(holders), **_second(job, holders)}
     put_steps(job.draft, steps)
