@@ -17,7 +17,7 @@ from srtoolbox.apps.sweep import launch
 from srtoolbox.apps.sweep.launch import Launch, Todo
 from srtoolbox.apps.sweep.names import name_runs
 from srtoolbox.apps.sweep.sweep import SweepResult
-from srtoolbox.apps.sweep.training import is_stopped, reason_in
+from srtoolbox.apps.sweep.training import Trainings, is_stopped, reason_in
 from srtoolbox.apps.sweep.values import combinations, read_choices
 from srtoolbox.cli import main
 from srtoolbox.config import Config, resolve_config
@@ -29,7 +29,7 @@ from srtoolbox.system import FileLock
 
 LR = "optim.generator.optimizer.lr"
 
-# stands in for a training, by its seed: 1 fails, 2 diverges, 3 is killed, 4 and 5 get a signal for the sweep
+# stands in for a training, by its seed: 1 fails, 2 diverges, 3 is killed, 4, 5 and 8 get a signal for the sweep
 FAKE = """
 import json, os, pathlib, signal, sys, time
 words = sys.argv[1:]
@@ -47,15 +47,14 @@ if seed == "1" and tries == 1:
     sys.exit(2)
 if seed == "3" and tries == 1:
     os.kill(os.getpid(), signal.SIGKILL)
-if seed in "45" and tries == 1:
-    signum = signal.SIGTERM if seed == "4" else signal.SIGINT
-    signal.signal(signum, lambda *_: heard.append(1))
-    os.kill(os.getppid(), signum)
+if seed in ("4", "5", "8") and tries == 1:
+    signal.signal(signal.SIGINT if seed == "5" else signal.SIGTERM, lambda *_: heard.append(1))
+    os.kill(os.getppid(), {"4": signal.SIGTERM, "5": signal.SIGINT, "8": signal.SIGUSR1}[seed])
     while not heard:
         time.sleep(0.01)
     time.sleep(0.1)  # for one signal too many
     (folder / "heard").write_text(str(len(heard)))
-    sys.exit(143 if seed == "4" else 130)
+    sys.exit(130 if seed == "5" else 143)
 ending = "diverged" if seed == "2" else "finished"
 (folder / "run.json").write_text(json.dumps({"finished": 20, "ending": ending}))
 """
@@ -255,7 +254,7 @@ def test_a_killed_run_ends_no_other_and_goes_on_with_the_same_command(start: Cal
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
-@pytest.mark.parametrize(("seed", "code"), [pytest.param(4, 143, marks=pytest.mark.slow), (5, 130)])
+@pytest.mark.parametrize(("seed", "code"), [pytest.param(4, 143, marks=pytest.mark.slow), (5, 130), (8, 138)])
 def test_a_signal_is_passed_on_once_and_waited_for(seed: int, code: int, start: Callable, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="the same command goes on") as caught:
         start([f"seed=[{seed},0]"])
@@ -263,6 +262,13 @@ def test_a_signal_is_passed_on_once_and_waited_for(seed: int, code: int, start: 
     assert (tmp_path / f"sweep/seed={seed}/heard").read_text() == "1" and not (tmp_path / "sweep/seed=0").exists()
     result, _ = start([f"seed=[{seed},0]"])
     assert not result.unfinished and len(result.runs) == 2
+
+
+@pytest.mark.skipif(os.name == "nt", reason="groups of POSIX systems")
+def test_ctrl_c_in_the_terminal_does_not_reach_a_run_beside_the_sweep(tmp_path: Path) -> None:
+    command = [sys.executable, "-S", "-c", "import os; print(os.getpgrp())"]
+    assert Trainings().train(command, tmp_path / "new/output.log", lambda: None) == 0
+    assert int((tmp_path / "new/output.log").read_text()) != os.getpgrp()
 
 
 def test_rules_to_give_up_are_hooks(start: Callable) -> None:

@@ -46,8 +46,8 @@ class Trainings:
 
     def _handle(self, signum: int, frame: FrameType | None) -> None:
         self.received = self.received or signum
-        if self._process is not None:
-            pass_on(self._process, signum)
+        if self._process is not None:  # launchers of several processes know no SIGUSR1, and end by it at once
+            pass_on(self._process, signum if signum == signal.SIGINT else signal.SIGTERM)
 
     def train(self, command: Sequence[str], output: Path, look: Callable[[], object]) -> int:
         """Run a command to its end, its output appended to a file; return its exit code.
