@@ -381,7 +381,11 @@ def test_bars_are_as_high_as_their_shares() -> None:
     drawing = histogram([1, 1, 1, 2, 4], [4, 4], label="kind <of> it")
     heights = [float(height) for height in re.findall(r'<rect [^>]*height="([\d.]+)"', drawing)]
     assert heights == pytest.approx([96 * 0.6, 96 * 0.2, 96 * 0.2], abs=0.1)
-    assert "kind &lt;of&gt; it" in drawing and "polyline" in drawing and "median 1 / yours 4" in drawing
+    assert (
+        'aria-label="kind &lt;of&gt; it: 1 to 4, median 1 / yours 4"' in drawing
+        and "polyline" in drawing
+        and "median 1 / yours 4" in drawing
+    )
     assert bin_edges(np.array([3.0, 3.0])).tolist() == [2.5, 3.5]
     assert bin_edges(np.array([0.31, 0.31])).tolist() == [-0.19, 0.81]
     assert len(bin_edges(np.linspace(0, 1, 900))) == 31

@@ -119,6 +119,7 @@ def test_statistics_and_photographs_are_drawn_on_small_screens_too(browser, brow
     page = opened.page
     assert page.locator("#statistics svg").count() == 3  # crops of 16 px are too small for blocks
     assert page.locator("#statistics .others").count() == 3
+    assert page.locator("#severity-slider").bounding_box()["width"] > 250
     assert page.locator(".strip").nth(0).locator("img").count() == browse.PHOTOS
     assert page.locator("#parameters svg").count() >= 5
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

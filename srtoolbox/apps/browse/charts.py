@@ -37,9 +37,11 @@ def histogram(values: Sequence[float] | np.ndarray, others: Sequence[float] | np
     )
     line = _outline(shares[1] / peak, step) if len(second) else ""
     low, high = (shown(float(edge)) for edge in _ends(both, edges))
-    middle = f'<text x="{WIDTH / 2}" y="{HEIGHT + 13}" text-anchor="middle">{_median(first, second)}</text>'
+    median = _median(first, second)
+    middle = f'<text x="{WIDTH / 2}" y="{HEIGHT + 13}" text-anchor="middle">{median}</text>'
     return (
-        f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT + FOOT}" role="img" aria-label="{escape(label)}">'
+        f'<svg class="histogram" viewBox="0 0 {WIDTH} {HEIGHT + FOOT}" role="img" '
+        f'aria-label="{escape(label)}: {low} to {high}, {median}">'
         f'<g class="bars">{bars}</g>{line}<line x1="0" x2="{WIDTH}" y1="{HEIGHT}" y2="{HEIGHT}"/>'
         f'<text x="0" y="{HEIGHT + 13}">{low}</text>{middle}'
         f'<text x="{WIDTH}" y="{HEIGHT + 13}" text-anchor="end">{high}</text></svg>'
