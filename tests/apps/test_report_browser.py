@@ -40,6 +40,17 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "report"
 
 
+@pytest.fixture(scope="module")
+def planar(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report with a perception-distortion plane."""
+    folder = tmp_path_factory.mktemp("planar")
+    config, checkpoints = train(folder, make_images(folder / "images"))
+    distance = {"type": "FeatureDistance", "backbone": "squeezenet1_0", "layers": ["fire4"], "weights": "random"}
+    look = f"data.val.metrics.look={distance}"
+    assert main(["test", str(config), *map(str, checkpoints), look, "--report", str(folder / "report")]) == 0
+    return folder / "report"
+
+
 class Visit(OpenPage):
     """A report's page: what its stage shows."""
 
@@ -321,6 +332,27 @@ def test_a_phone_shows_it_without_sideways_scrolling(browser, report: Path, kind
     assert visit.page.eval_on_selector_all(".controls button, .controls select", small) == 0
     assert visit.complaints == []
     visit.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desk", "phone"])
+def test_the_plane_is_seen_whole_and_opens_large(browser, planar: Path, options: dict, scheme: str) -> None:
+    visit = Visit(browser, planar / "index.html", color_scheme=scheme, **options)
+    page, image = visit.page, visit.page.locator(".plane img")
+    image.scroll_into_view_if_needed()
+    assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 400
+    box, width = image.bounding_box(), page.viewport_size["width"]
+    assert box["x"] >= 0 and box["x"] + box["width"] <= width
+    declared = [float(image.get_attribute(side)) for side in ("width", "height")]
+    assert box["width"] / box["height"] == pytest.approx(declared[0] / declared[1], rel=0.02)
+    corner = np.array(Image.open(io.BytesIO(image.screenshot())).convert("RGB"))[3, 3]
+    assert corner.min() > 240, "its letters are dark: its paper is light in both schemes"
+    assert "table above" in image.get_attribute("alt")
+    page.locator(".plane a").click()
+    page.wait_for_load_state()
+    assert unquote(page.url).startswith(unquote((planar / "planes").as_uri()))
+    visit.context.close()
+    assert visit.complaints == []
 
 
 def test_dark_and_light_and_paper(browser, report: Path) -> None:

@@ -118,9 +118,10 @@ def _plane(page_set: PageSet) -> str:
     if page_set.plane is None:
         return ""
     file, width, height = page_set.plane
-    text = "Perception against distortion: a point per network, better to the right and up"
-    image = f'<img src="{escape(quote(file))}" alt="{text}" width="{width}" height="{height}" decoding="async">'
-    return f'<h3>Perception against distortion</h3><figure class="plane">{image}</figure>'
+    text = "A point per network, better to the right and up; its numbers are those of the table above"
+    source = escape(quote(file))
+    image = f'<img src="{source}" alt="{text}" width="{width}" height="{height}" decoding="async">'
+    return f'<h3>Perception against distortion</h3><figure class="plane"><a href="{source}">{image}</a></figure>'
 
 
 def _left_out(page_set: PageSet, facts: RunFacts) -> str:
