@@ -26,6 +26,7 @@ from srtoolbox.errors import OptionError, SrtoolboxError
 from srtoolbox.image import encode_image
 from srtoolbox.io.tensor_files import save_tensors
 from srtoolbox.registry import NETWORKS
+from tests.apps.clips import make_clip
 
 IMAGE = encode_image(np.zeros((4, 5, 3), np.uint8))
 
@@ -253,3 +254,9 @@ def test_what_a_killed_server_has_left_is_removed(tmp_path: Path, monkeypatch: p
     ours = [name for name in seen if name not in ("srtoolbox-ui-other", "srtoolbox-ui-link", "elsewhere")]
     assert len(seen) == 5 and len(ours) == 2 and "srtoolbox-ui-killed" not in seen
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "srtoolbox-ui-link", "srtoolbox-ui-other"]
+
+
+def test_a_video_of_another_container_is_refused_whatever_its_name(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.ts", number=2, audio=None).read_bytes()
+    with pytest.raises(SrtoolboxError, match=r"^x\.mp4: no video that can be read"):
+        add(Store(tmp_path / "store", Limits()), "x.mp4", clip)
