@@ -63,6 +63,7 @@ def test_the_published_file_says_which_network_it_is(gan_config: Path, net_d: st
     assert config["load_from"] == {"discriminator": net_d}
 
 
+@pytest.mark.slow
 def test_a_run_learns_on_from_both_files_and_is_resumed_without_them(
     gan_config: Path, net_d: str, tmp_path: Path
 ) -> None:
