@@ -15,7 +15,7 @@ from rich.console import Console
 import srtoolbox
 from srtoolbox.apps.comparison.page import _order, _orders
 from srtoolbox.apps.comparison.runs import ComparedRun, differences
-from srtoolbox.apps.comparison.table import cells_of, short_keys
+from srtoolbox.apps.comparison.table import cells_of, print_table, short_keys
 from srtoolbox.cli import main
 from srtoolbox.errors import DataError, OptionError
 from srtoolbox.plots.run_log import training_seconds
@@ -142,6 +142,16 @@ def test_a_score_without_a_direction_sorts_nothing_and_says_so(folder: Path) -> 
     assert "photos/mine: which direction is better nobody knows" in text
     assert _order(runs, "photos/mine").startswith("The runs stand as they were given")
     assert _order(runs, "photos/psnr") == "Sorted by <bdi>photos/psnr</bdi>, the best first"
+
+
+def test_a_narrow_terminal_has_the_differences_below() -> None:
+    configs = [{"scale": 2, "data": {"name[of]": f"{'x' * 30}{number}"}, "seed": number} for number in (1, 2)]
+    runs = [ComparedRun(f"run[old]{number}", Path("a"), config) for number, config in enumerate(configs)]
+    for width, shown in ((75, "run[old]1: name[of]=xxxxx"), (200, "│ run[old]1 │ xxxxx")):
+        console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+        print_table(runs, differences(runs), None, console)
+        text = console.file.getvalue()
+        assert shown in text and "name[of]" in text and "│ damaged │" in text
 
 
 def test_csv_has_all_scores(folder: Path) -> None:

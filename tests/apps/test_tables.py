@@ -62,3 +62,9 @@ def test_what_is_no_number_is_last_and_what_prints_alike_is_equally_good() -> No
     assert marked({"a": 1.00001, "b": 1.00002, "c": 0.5}, True) == {"a": "1.0000*", "b": "1.0000*", "c": "0.5000 "}
     assert marked({"a": math.nan, "b": math.nan}, True) == {"a": "nan", "b": "nan"}
     assert marked({"a": 1.0}, True) == {"a": "1.0000"}
+
+
+def test_names_in_brackets_are_no_markup() -> None:
+    console = Console(width=80, file=io.StringIO())
+    print_tables({"best[old]": {"set[a]": {"bird": {"psnr[y]": 30.0}}}}, {}, console=console)
+    assert all(name in console.file.getvalue() for name in ("best[old]", "set[a]", "psnr[y]"))

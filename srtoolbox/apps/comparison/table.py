@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
 from rich.table import Table
 
 from srtoolbox.apps.comparison.runs import ComparedRun, all_scores, direction
@@ -72,25 +74,38 @@ def print_table(runs: Sequence[ComparedRun], changed: Differences, score: str | 
         changed: of their configs, in the same order.
         score: the one that is shown; None where there is none.
     """
-    table = Table(title=f"runs by {score}" if score else "runs", caption="* the best" if len(runs) > 1 else None)
-    table.add_column("run", overflow="fold")
-    for name in short_keys(changed).values():
-        table.add_column(name, justify="right", overflow="fold")
-    for name in ("best", "last", "iterations", "time", "state"):
-        table.add_column(name, justify="left" if name == "state" else "right", overflow="fold")
-    bests = best_texts(runs, score) if score else ["-"] * len(runs)
-    columns = [cells_of(values) for values in changed.values()]
-    for number, (run, best) in enumerate(zip(runs, bests, strict=True)):
-        values = [cells[number] if run.config else "?" for cells in columns]
-        last = last_text(run, score) if score else "-"
-        table.add_row(run.name, *values, best, last, f"{run.iteration:,}", clock(run.seconds), run.state)
-    if console.is_terminal:
-        console.print(table)
-    else:
+    cells = [cells_of(values) for values in changed.values()]
+    values = [[each[number] if run.config else "?" for each in cells] for number, run in enumerate(runs)]
+    names = list(short_keys(changed).values())
+    table = _table_of(runs, names, values, score)
+    if not console.is_terminal:
         Console(file=console.file, width=10_000).print(table)
+    elif Measurement.get(console, console.options.update(max_width=10_000), table).maximum <= console.width:
+        console.print(table)
+    else:  # which would fold all of it into pieces of words
+        console.print(_table_of(runs, [], [[] for _ in runs], score))
+        for run, each in zip(runs, values, strict=True):
+            differing = ", ".join(f"{name}={value}" for name, value in zip(names, each, strict=True) if value != "-")
+            console.print(f"{run.name}: {differing}", markup=False, highlight=False)
     for run in runs:
         if run.fault:
             console.print(f"{run.name}: {run.fault}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table_of(
+    runs: Sequence[ComparedRun], names: Sequence[str], values: Sequence[Sequence[str]], score: str | None
+) -> Table:
+    """Return a table of runs with these columns between their names and scores, and a row of values for each run."""
+    title = escape(f"runs by {score}" if score else "runs")
+    table = Table(title=title, caption="* the best" if len(runs) > 1 else None)
+    for name in ("run", *names, "best", "last", "iterations", "time", "state"):
+        table.add_column(escape(name), justify="left" if name in ("run", "state") else "right", overflow="fold")
+    bests = best_texts(runs, score) if score else ["-"] * len(runs)
+    for run, each, best in zip(runs, values, bests, strict=True):
+        last = last_text(run, score) if score else "-"
+        cells = (run.name, *each, best, last, f"{run.iteration:,}", clock(run.seconds), run.state)
+        table.add_row(*map(escape, cells))
+    return table
 
 
 def as_csv(runs: Sequence[ComparedRun], changed: Differences) -> str:

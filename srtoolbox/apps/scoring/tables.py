@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -79,7 +80,7 @@ def table_of(
     title: str, rows: Mapping[str, Scores], higher_is_better: Mapping[str, bool | None], *, across: bool
 ) -> Table:
     """Return a table, networks down and scores across, or with `across` the other way round."""
-    table = Table(title=title, caption="* the best" if len(rows) > 1 else None)
+    table = Table(title=escape(title), caption="* the best" if len(rows) > 1 else None)
     scores = {"s/image" if key == "seconds" else key: key for key in next(iter(rows.values()))}
     cells = {
         key: marked({name: row[key] for name, row in rows.items()}, higher_is_better.get(key))
@@ -88,13 +89,13 @@ def table_of(
     # two names may differ at the end only
     table.add_column("" if across else "network", overflow="fold")
     for name in rows if across else scores:
-        table.add_column(name, justify="right", overflow="fold")
+        table.add_column(escape(name), justify="right", overflow="fold")
     if across:
         for title, key in scores.items():
-            table.add_row(title, *cells[key].values())
+            table.add_row(escape(title), *cells[key].values())
     else:
         for name in rows:
-            table.add_row(name, *(cells[key][name] for key in scores.values()))
+            table.add_row(escape(name), *(cells[key][name] for key in scores.values()))
     return table
 
 
