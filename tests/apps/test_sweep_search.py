@@ -140,6 +140,20 @@ def test_a_trial_of_another_process_is_left_alone(search: Callable) -> None:
     assert study.told == {1: 40.0}
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
+def test_who_waits_for_another_process_can_be_stopped(search: Callable) -> None:
+    job = search(StandIn(10), 1)
+    job.folder.mkdir()
+    lock = FileLock(job.folder / "search.lock")
+    assert lock.acquire()
+    try:
+        with job.trainer.trainings.active(), pytest.raises(Interrupted, match="stopped by SIGTERM; the same command"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            job._take()
+    finally:
+        lock.release()
+
+
 def test_a_result_that_was_not_told_is_told(search: Callable) -> None:
     study = StandIn(10)
     search(study, 1).train_all()

@@ -132,6 +132,7 @@ class Search:
         """Wait until no other process takes a trial."""
         lock = FileLock(self.folder / "search.lock")
         while not acquire_or_warn(lock, "start the calls of this search one after the other"):
+            self.trainer.heed_signals()
             time.sleep(_PAUSE)
         try:
             yield

@@ -157,4 +157,4 @@ class Study:
         """Take the result of a trial: its score, None of one that failed."""
         states = self._optuna.trial.TrialState
         state = states.PRUNED if is_pruned else states.FAIL if score is None else states.COMPLETE
-        self._study.tell(trial.number, score if state is states.COMPLETE else None, state=state)
+        self._study.tell(trial.number, score if state is states.COMPLETE else None, state=state, skip_if_finished=True)

@@ -67,6 +67,7 @@ class Trainer:
         Raises:
             Interrupted: a signal came, and the run has saved its state.
         """
+        self.heed_signals()
         output = run.work_dir / OUTPUT
         begin = 0 if what is Todo.BEGIN_ANEW else iteration_of_log(run.work_dir)
         start, began = size_of(output), time.monotonic()
@@ -79,8 +80,7 @@ class Trainer:
         code = self.trainings.train(self.launch.command(run, what), output, part)
         self._iterations += max(iteration_of_log(run.work_dir) - begin, 0)
         self._seconds += time.monotonic() - began
-        if self.trainings.received:
-            raise self._interrupted(run, label)
+        self.heed_signals(f" in run {run.name} (iteration {iteration_of_log(run.work_dir):,} or later)")
         self._took = time.monotonic() - began
         return self._outcome(run, code, start)
 
@@ -118,10 +118,10 @@ class Trainer:
         left = clock(self._seconds / self._iterations * iterations)
         return f"{took}; about {left} left for {counted(runs, 'run')}"
 
-    def _interrupted(self, run: PlannedRun, label: str) -> Interrupted:
-        """Return the error of a sweep that a signal stopped, having said how to go on."""
+    def heed_signals(self, place: str = "") -> None:
+        """Raise Interrupted where a signal came, having said how to go on."""
         signum = self.trainings.received
-        place = f"run {run.name} (iteration {iteration_of_log(run.work_dir):,} or later)"
-        message = f"stopped by {signal.Signals(signum).name} in {place}; the same command goes on from there"
-        self.say(f"{label} {run.name}: {message}")
-        return Interrupted(message, EXIT_CODES[signum])
+        if signum:
+            message = f"stopped by {signal.Signals(signum).name}{place}; the same command goes on from there"
+            self.say(message)
+            raise Interrupted(message, EXIT_CODES[signum])
