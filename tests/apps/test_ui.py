@@ -172,7 +172,6 @@ def test_networks_of_a_folder_are_described(espcn: str, tmp_path: Path) -> None:
 def test_a_config_tells_what_weights_leave_open(tmp_path: Path) -> None:
     network = {"type": "SRCNN", "scale": 3}
     save_tensors(tmp_path / "net.pth", NETWORKS.build(network).state_dict())
-    save_tensors(tmp_path / "strange.pth", {"part.w": torch.zeros(2, 2)})
     config = tmp_path / "net.json"
     config.write_text(json.dumps({"model": {"generator": network}}))
     networks = Networks(tmp_path, Store(tmp_path / "store", Limits()), [config])
@@ -181,13 +180,19 @@ def test_a_config_tells_what_weights_leave_open(tmp_path: Path) -> None:
     assert described.scale is None and "say it: `Scale of weights`, or an x2 in" in described.text
     assert networks.describe("0", scale=2).text.startswith("SRCNN x2, ")
     assert networks.describe("0", config="0").text.startswith("SRCNN x3, ")
-    assert "name its config (`srtoolbox ui --config`)" in networks.describe("1").text
     settings = Settings.read({"weights": "0", "config": "0", "scale": 3, "trial": False})
     assert networks.checkpoint(settings) == Checkpoint(tmp_path / "net.pth", str(config), 3, False, alpha=0.0)
     with pytest.raises(KeyError):
         networks.describe("0", config="1")
     with pytest.raises(SrtoolboxError, match="no such config file"):
         Networks(tmp_path, Store(tmp_path / "store", Limits()), [tmp_path / "missing.py"])
+
+
+@pytest.mark.slow
+def test_weights_of_no_known_network_are_advised_a_config(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "strange.pth", {"part.w": torch.zeros(2, 2)})
+    networks = Networks(tmp_path, Store(tmp_path / "store", Limits()))
+    assert "name its config (`srtoolbox ui --config`)" in networks.describe("0").text
 
 
 def test_no_job_is_taken_where_the_page_is_full(espcn: str, tmp_path: Path) -> None:
