@@ -254,7 +254,10 @@ def test_a_killed_run_ends_no_other_and_goes_on_with_the_same_command(start: Cal
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
-@pytest.mark.parametrize(("seed", "code"), [pytest.param(4, 143, marks=pytest.mark.slow), (5, 130), (8, 138)])
+@pytest.mark.parametrize(
+    ("seed", "code"),
+    [pytest.param(4, 143, marks=pytest.mark.slow), (5, 130), pytest.param(8, 138, marks=pytest.mark.slow)],
+)
 def test_a_signal_is_passed_on_once_and_waited_for(seed: int, code: int, start: Callable, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="the same command goes on") as caught:
         start([f"seed=[{seed},0]"])
