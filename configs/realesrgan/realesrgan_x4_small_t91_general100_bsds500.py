@@ -22,5 +22,17 @@ optim = dict(
     generator=dict(_delete_=True, optimizer=dict(type='Adam', lr=1e-4, betas=betas), scheduler=schedule),
     discriminator=dict(optimizer=dict(type='Adam', lr=2e-4, betas=betas), scheduler=schedule),
 )
-data = dict(val=dict(interval=500))
+data = dict(
+    val=dict(interval=500),
+    test=dict(
+        datasets=dict(_delete_=True, degraded=_base_.degraded),
+        metrics=dict(
+            niqe=dict(type='NIQE', crop_border=_base_.scale),
+            features=dict(  # of layers that the loss does not see
+                type='FeatureDistance', backbone='squeezenet1_0', weights=squeezenet, layers=['fire2', 'fire4', 'fire8'],
+                crop_border=_base_.scale,
+            ),
+        ),
+    ),
+)
 hooks = dict(checkpoint=dict(interval=500, best=['degraded/psnr', 'degraded/niqe']))
