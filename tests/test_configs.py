@@ -70,9 +70,10 @@ def test_is_short_and_says_what_it_is(path):
 def test_tests_on_the_four_benchmarks_at_its_scale(path):
     config = Config.fromfile(path, ["data_root=somewhere"])
     sets = config["data"]["test"]["datasets"]
-    assert tuple(sets) == LAID_OUT_SETS
+    assert tuple(sets)[: len(LAID_OUT_SETS)] == LAID_OUT_SETS  # a set of its own may follow
     folder = {"set5": "Set5", "set14": "Set14", "bsd100": "BSD100", "urban100": "Urban100"}
-    for key, cfg in sets.items():
+    for key in LAID_OUT_SETS:
+        cfg = sets[key]
         assert cfg["gt"] == f"somewhere/{folder[key]}/HR/X{config['scale']}"
         assert cfg["lq"] == f"somewhere/{folder[key]}/LR_bicubic/X{config['scale']}"
 

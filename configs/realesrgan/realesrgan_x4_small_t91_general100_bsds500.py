@@ -25,12 +25,12 @@ optim = dict(
 data = dict(
     val=dict(interval=500),
     test=dict(
-        datasets=dict(_delete_=True, degraded=_base_.degraded),
+        datasets=dict(degraded=_base_.degraded),
         metrics=dict(
             niqe=dict(type='NIQE', crop_border=_base_.scale),
             features=dict(  # of layers that the loss does not see
-                type='FeatureDistance', backbone='squeezenet1_0', weights=squeezenet, layers=['fire2', 'fire4', 'fire8'],
-                crop_border=_base_.scale,
+                type='FeatureDistance', backbone='squeezenet1_0', weights=squeezenet,
+                layers=['fire2', 'fire4', 'fire8'], crop_border=_base_.scale,
             ),
         ),
     ),
