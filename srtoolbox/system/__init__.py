@@ -191,6 +191,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_garbage)
 
 
+def is_own(path: Path) -> bool:
+    """True if this user owns a file or link, or the system does not tell. Raises OSError."""
+    return not hasattr(os, "getuid") or path.lstat().st_uid == os.getuid()
+
+
 def kill_process(pid: int) -> None:
     """End another process at once, however it is stuck. Raises OSError."""
     os.kill(pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows ends a process by either

@@ -44,7 +44,7 @@ def test_sets_with_and_without_truth(photo_folder: Path) -> None:
 def test_an_image_that_cannot_be_scored_is_named(photo_folder: Path) -> None:
     pairs = DATASETS.build({"type": "GTOnlyDataset", "gt": str(photo_folder), "scale": 4})
     bicubic = NETWORKS.build({"type": "Bicubic", "scale": 4})
-    with pytest.raises(SrtoolboxError, match=r"image 'cat0': NIQE: an image of 60x72 px .* no blocks of 96x96 px"):
+    with pytest.raises(SrtoolboxError, match=r"image 'cat0': NIQE: an image of 72x60 px .* no blocks of 96x96 px"):
         evaluate(bicubic, pairs, build_metrics(METRICS))
 
 

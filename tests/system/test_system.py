@@ -66,6 +66,13 @@ def test_the_rule_bites(source: str) -> None:
     assert foreign_names(source)
 
 
+def test_files_of_another_user_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert system.is_own(tmp_path)
+    if hasattr(os, "getuid"):
+        monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
+        assert not system.is_own(tmp_path)
+
+
 TAKE = "import sys; from srtoolbox.system import FileLock; print(FileLock(sys.argv[1]).acquire())"
 
 

@@ -21,7 +21,7 @@ from srtoolbox.apps.ui.store import Store
 from srtoolbox.apps.ui.uploads import Limits
 from srtoolbox.apps.ui.weights import Networks
 from srtoolbox.errors import OptionError
-from srtoolbox.system import FileLock, acquire_or_warn
+from srtoolbox.system import FileLock, acquire_or_warn, is_own
 
 LOCAL = "127.0.0.1"
 _PREFIX, _LOCK = "srtoolbox-ui-", "lock"
@@ -101,8 +101,7 @@ def own_folder() -> Iterator[Path]:
 
 def _remove_unused(folder: Path) -> None:
     """Remove the folder of a server, if it is this user's, and none runs any more. Raises OSError."""
-    is_ours = os.name != "posix" or folder.lstat().st_uid == os.getuid()
-    if not is_ours or folder.is_symlink() or not (folder / _LOCK).exists():
+    if not is_own(folder) or folder.is_symlink() or not (folder / _LOCK).exists():
         return
     lock = FileLock(folder / _LOCK)
     if lock.acquire():
