@@ -20,8 +20,8 @@ SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt", ".bin", ".onnx")
 def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Config:
     """Return a config that holds the networks of the files that `model` names.
 
-    The weights in them are those that a training begins with: a generator's unless the config has a
-    `load_from`, a discriminator's in any case. A config that names no file is returned as it is.
+    The weights in them are those that a training begins with, unless `load_from` names others: one
+    file for the generator, or one by network. A config that names no file is returned as it is.
 
     Args:
         config: stays as it is.
@@ -40,13 +40,17 @@ def with_network_of_file(config: Config, *, earlier: Path | None = None) -> Conf
     config = copy.deepcopy(config)
     for role, network in networks.items():
         config["model"].put(role, ConfigDict(network), origins[role])
-    if config.get("load_from") is None and "generator" in sources:
-        config["load_from"] = sources["generator"]
-    if "discriminator" in sources:
-        start = config.get("load_from") or {}
-        start = dict(start) if isinstance(start, Mapping) else {"generator": start}
-        config["load_from"] = {**start, "discriminator": sources["discriminator"]}
+    config["load_from"] = _start_of(config.get("load_from"), sources)
     return config
+
+
+def _start_of(load_from: object, sources: Mapping[str, str]) -> object:
+    """Return `load_from` with the files of `model`, by network, where it names none for that."""
+    if isinstance(load_from, Mapping):
+        return {**sources, **load_from}
+    if "discriminator" not in sources:
+        return sources["generator"] if load_from is None else load_from
+    return {**sources} if load_from is None else {**sources, "generator": load_from}
 
 
 def _file_name(value: object) -> str | None:

@@ -14,6 +14,7 @@ from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.engine.job.job import train
 from srtoolbox.errors import CheckpointError, ConfigError
+from srtoolbox.weights import of_config
 from srtoolbox.weights.load import load_network
 from srtoolbox.weights.of_config import with_network_of_file
 from tests.engine.runs import build, load, run
@@ -61,6 +62,24 @@ def test_the_published_file_says_which_network_it_is(gan_config: Path, net_d: st
     config = with_network_of_file(Config.fromfile(gan_config, [f"model.discriminator={net_d}"]))
     assert config["model"]["discriminator"] == {"type": "UNetDiscriminatorSN", "num_features": 3, "colour": "rgb"}
     assert config["load_from"] == {"discriminator": net_d}
+
+
+@pytest.mark.parametrize(
+    ("load_from", "starts"),
+    [
+        (None, {"generator": "G.pth", "discriminator": "D.pth"}),
+        ("other.pth", {"generator": "other.pth", "discriminator": "D.pth"}),
+        ({"discriminator": "other.pth"}, {"generator": "G.pth", "discriminator": "other.pth"}),
+        ({"generator": "other.pth"}, {"generator": "other.pth", "discriminator": "D.pth"}),
+        ({"discriminator": None}, {"generator": "G.pth", "discriminator": None}),
+    ],
+)
+def test_files_of_load_from_go_before_those_of_the_model(
+    load_from: object, starts: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(of_config, "network_to_tune", lambda source, scale, role: {"type": role})
+    config = Config({"model": {"generator": "G.pth", "discriminator": "D.pth"}, "load_from": load_from})
+    assert with_network_of_file(config).to_dict()["load_from"] == starts
 
 
 @pytest.mark.slow
