@@ -164,7 +164,6 @@ class Spandrel(NetworkWrapper):
         tensors: names and shapes of all tensors, which tell its arguments: `describe_tensors`.
     """
 
-    is_of_a_file: ClassVar[bool] = True
     ranges_are_known: ClassVar[bool] = True
 
     def __init__(self, scale: int, colour: str = "rgb", *, architecture: str, tensors: Sequence[str]) -> None:
