@@ -217,7 +217,7 @@ def complete_hooks(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def _hooks_of_averages(config: Mapping[str, Any], own: Iterable[object]) -> dict[str, Mapping[str, Any]]:
-    """Return a hook that keeps a copy for each network that its optimizer averages."""
+    """Return an EMA hook for each network that its optimizer averages and that has none."""
     averages = [cfg for cfg in own if isinstance(cfg, Mapping) and HOOKS.is_kind(cfg, "EMAHook")]
     have = {cfg.get("network", "generator") for cfg in averages}
     names = [name for name in averaged_by_optimizers(config) if name not in have]

@@ -204,7 +204,7 @@ class Upscaler:
         return kept_colour(self._run_bands(image, result_bytes + waiting), self.cells(image))
 
     def _run_bands(self, image: np.ndarray, result_bytes: int) -> Iterator[np.ndarray]:
-        """Check that there is memory for a row, begin if a device works alone, return the bands.
+        """Check for memory for a row, begin if a device works by itself, and return the bands.
 
         `result_bytes` is the memory of the whole result where it is kept, else 0.
         """

@@ -192,7 +192,7 @@ def _report_pieces(planned: Plan, pieces: Pieces, console: Console) -> FolderRes
         _say_left_out(planned, 0, lines)
         for line in unfinished(planned.jobs, pieces):
             lines.say(line)
-        # else by piece
+        # what is not done yet is told by piece
         at_fault = {source: reason for source, reason in failed.items() if reason != NOT_YET}
         for source, reason in at_fault.items():
             lines.say(f"error: {reason}" if source in reason else f"error: {source}: {reason}")

@@ -137,7 +137,7 @@ class CheckpointHook(Hook):
     def after_iter(self, run: Run) -> None:
         is_due = run.iter // self.interval > self.saved_at // self.interval  # or overdue
         is_last = run.iter == run.max_iters or bool(run.stop_signal)
-        # else the last save is tried, whatever became of the one before
+        # the last save is tried, whatever became of the one before
         if not (is_last or run.signals.received):
             self._writer.check()
         if is_due or is_last:

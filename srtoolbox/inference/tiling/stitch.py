@@ -23,7 +23,7 @@ RESIZED_VALUES = 2**21  # values of the result that are resized at once
 
 
 class CheckedRun(Protocol):
-    """A run of windows that checks values, at once or later: `restore.AutocastRestore`."""
+    """A run of windows that checks for finite values, now or later: `restore.AutocastRestore`."""
 
     def __call__(self, lq: Tensor, /) -> Tensor:
         """(N, C, h, w) in [0, 1] on the device -> float (N, C, scale * h, scale * w).

@@ -77,7 +77,7 @@ class Summing(DispatchMode):
         return (first, *others) if name.endswith("_mean") else first
 
     def total(self, name: str, compute: Compute, tensors: Sequence[Tensor]) -> Values:
-        """Return the values of a call, `compute(*tensors)` or others; of spreads two."""
+        """Return a call's values, `compute(*tensors)` or others; of spreads variance and mean."""
         raise NotImplementedError
 
     def _normalised(self, func: OpOverload, args: tuple, kwargs: Mapping[str, object]) -> object:

@@ -74,7 +74,7 @@ class PLKBlock(nn.Module):
         self, num_features: int, ccm_type: str, kernel_size: int, partial: int, use_ea: bool, with_idt: bool
     ) -> None:
         super().__init__()
-        # so it is spelt in all files
+        # spelt so in all files
         self.channe_mixer = mixer(num_features, MIXERS[ccm_type], nn.GELU())
         self.lk = PartialConv(partial, kernel_size, with_idt)
         self.attn = ElementAttention(num_features) if use_ea else nn.Identity()
