@@ -169,7 +169,12 @@ SPARSE = (*EACH[:2], ALONE, "runtime.amp=fp16", "hooks.logger.interval=7", "data
 SPARSE += ("optim.generator.optimizer.lr=0.03",)
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+QUICK = {"random state of torch", "data position", "moments of the generator", "weights of the discriminator"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in MUTANTS]
+)
 def test_a_checkpoint_without_one_item_is_noticed(name: str, mutable: tuple[Path, Path], tmp_path: Path) -> None:
     config, whole = mutable
     back_to(whole, 13, tmp_path)

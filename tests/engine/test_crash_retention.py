@@ -194,7 +194,7 @@ class Retention(RuleBasedStateMachine):
 
 
 TestRetention = Retention.TestCase
-TestRetention.settings = settings(max_examples=20, stateful_step_count=20, deadline=None)
+TestRetention.settings = settings(max_examples=10, stateful_step_count=20, deadline=None)
 
 
 @pytest.mark.slow

@@ -148,17 +148,20 @@ def test_a_signal_at_any_moment(case: tuple[int, str, int, int], tiny_config: Pa
     assert records(tmp_path / "whole") == records(tmp_path / "parts")
 
 
-def test_a_signal_before_there_is_anything_to_save(tiny_config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "signum",
+    [pytest.param(signum, marks=[pytest.mark.slow] * (number > 0)) for number, signum in enumerate(EXIT_CODES)],
+)
+def test_a_signal_before_there_is_anything_to_save(signum: int, tiny_config: Path, tmp_path: Path) -> None:
     """While a run is being built a signal ends it as it ends any process; a resume then begins at 0."""
     building = f"hooks.fault={{'type': '{FaultHook.__name__}', 'what': 'hang', 'where': 'init', 'rank': 0}}"
     command = ["train", str(tiny_config), "--work-dir", str(tmp_path / "run"), "--resume"]
-    for signum in EXIT_CODES:
-        ranks = start(1, tmp_path / "ranks", [*command, building])
-        try:
-            time.sleep(2.5)
-            os.kill(ranks.pids[0], signum)
-            assert ranks.wait(60)[0] in (EXIT_CODES[signum], -signum)
-        finally:
-            ranks.end()
-        assert not (tmp_path / "run").exists()
+    ranks = start(1, tmp_path / "ranks", [*command, building])
+    try:
+        time.sleep(2.5)
+        os.kill(ranks.pids[0], signum)
+        assert ranks.wait(60)[0] in (EXIT_CODES[signum], -signum)
+    finally:
+        ranks.end()
+    assert not (tmp_path / "run").exists()
     assert main([*command, "max_iters=3"]) == 0
