@@ -12,8 +12,14 @@ from torch import Tensor
 
 from srtoolbox.data.loading.draws import Rngs, uniform_hashes
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Plan
-from srtoolbox.data.transforms.batch.noise import GaussianNoise, PoissonNoise, SpeckleNoise, random_mixing
-from srtoolbox.data.transforms.batch.poisson import alias_tables, poisson_counts
+from srtoolbox.data.transforms.batch.noise import (
+    GaussianNoise,
+    PoissonNoise,
+    SpeckleNoise,
+    alias_tables,
+    poisson_counts,
+    random_mixing,
+)
 from srtoolbox.data.transforms.batch.random import bits_of_32, normals
 from srtoolbox.errors import ConfigError
 
