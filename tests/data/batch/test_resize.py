@@ -11,8 +11,7 @@ import torch.nn.functional as F
 
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import Images, Plan, stack
-from srtoolbox.data.transforms.batch.resampling import MODES, resample
-from srtoolbox.data.transforms.batch.resize import DownUp, Resize
+from srtoolbox.data.transforms.batch.resize import MODES, DownUp, Resize, resample
 from srtoolbox.errors import ConfigError
 from srtoolbox.resize import imresize
 
