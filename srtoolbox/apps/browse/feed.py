@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from srtoolbox.apps.browse.pipelines import ToldPipeline
-from srtoolbox.apps.browse.steps import Notes, Step, watch
+from srtoolbox.apps.browse.steps import Notes, Step, drawn, leaves, step_names, tells, watch
 from srtoolbox.data.datasets.base import Batch, SRDataset, collate
 from srtoolbox.data.loading.draws import Draw, EndlessSampler
 from srtoolbox.data.stores.base import Window
@@ -20,10 +19,11 @@ from srtoolbox.data.transforms.batch.pipeline import DegradationPipeline
 from srtoolbox.engine.device import to_device
 from srtoolbox.errors import DataError, MissingDataError
 from srtoolbox.image import batch_to_float, to_image
-from srtoolbox.interfaces import IMAGE_KEYS, Preparation
+from srtoolbox.interfaces import BEGUN, IMAGE_KEYS, Preparation
 from srtoolbox.registry import DATASETS, TRANSFORMS
 
 _EPOCHS = 20  # after which an image is thought never to be drawn
+_FIRST_VARIANT = 1 << 40  # a number of groups of draws that no run reaches
 
 
 @dataclass(frozen=True)
@@ -213,3 +213,57 @@ def _to_images(images: Tensor) -> list[np.ndarray]:
     if images.dtype in (torch.uint8, torch.uint16):
         return list(images.numpy())
     return [to_image(image[None]) for image in images]
+
+
+class ToldPipeline:
+    """A pipeline of degradations that tells what it drew, and draws anew for the same crop.
+
+    A dataset takes it for its own.
+
+    Args:
+        pipeline: of the model, or of a dataset.
+        cfg: its config.
+        notes: where to, for a dataset.
+    """
+
+    def __init__(self, pipeline: DegradationPipeline, cfg: Mapping[str, Any], notes: Notes) -> None:
+        self.pipeline, self.notes = pipeline, notes
+        steps = pipeline.steps.transforms
+        self.names = step_names(cfg.get("steps"), steps)
+        notes.names += self.names.values()
+        self.untold = [self.names[id(step)] for step in leaves(steps) if not tells(step)]
+
+    def run(
+        self,
+        batch: Mapping[str, Any],
+        draws: Sequence[Draw],
+        group: int,
+        variants: Sequence[int] | None,
+        device: torch.device,
+    ) -> tuple[dict[str, Tensor], list[list[Step]]]:
+        """Return the images of a batch with 'gt' (N, H, W, C), as in training, and the steps of each.
+
+        Args:
+            batch: as a dataset gives it.
+            draws: of its samples.
+            group: draws that share what a batch shares.
+            variants: other parameters for each number, for GT cut at the same place.
+            device: where what needs no CPU is computed.
+        """
+        drawn_by = list(draws)
+        if variants is not None:
+            numbers = [(_FIRST_VARIANT + number) * group for number in variants]
+            drawn_by = [draw._replace(number=number) for draw, number in zip(draws, numbers, strict=True)]
+        begun = self.pipeline.begin(dict(batch), drawn_by, group)
+        sizes = np.tile(np.array(batch["gt"].shape[1:3]), (len(draws), 1))
+        begun[BEGUN] = replace(begun[BEGUN], corners=self.pipeline.corners(sizes, draws))
+        plan = self.pipeline.plan(sizes, drawn_by, group)
+        return self.pipeline.finish(to_device(begun, device)), drawn(plan.actions, len(draws), self.names)
+
+    def make(self, gt: np.ndarray, draw: Draw) -> dict[str, np.ndarray]:
+        """Return 'lq' and 'gt', as the pipeline of a dataset does, and note the steps."""
+        variants = None if self.notes.variant is None else [self.notes.variant]
+        batch = {"gt": torch.from_numpy(np.array(gt))[None]}
+        images, steps = self.run(batch, [draw], 1, variants, torch.device("cpu"))
+        self.notes.steps += steps[0]
+        return {name: to_image(images[name]) for name in ("lq", "gt")}
