@@ -131,6 +131,8 @@ def test_runs_are_found_in_folders_of_folders(folder: Path, tmp_path_factory: py
     assert [run.work_dir for run in compared(above)[0]] == [above / "b", above / "sweeps/lr/a"]
     with pytest.raises(DataError, match="no such folder"):
         srtoolbox.compare_runs([above / "c"])
+    with pytest.raises(DataError, match=r"scores\.jsonl: is a file: give the work dirs of runs"):
+        srtoolbox.compare_runs([above / "b/scores.jsonl"])
 
 
 def test_a_score_without_a_direction_sorts_nothing_and_says_so(folder: Path) -> None:

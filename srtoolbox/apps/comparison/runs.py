@@ -83,7 +83,8 @@ def find_runs(paths: Sequence[str | os.PathLike[str]]) -> list[Path]:
     for path in map(Path, paths):
         runs = list(_runs_in(path, _DEEPEST))
         if not runs:
-            fault = "is no run, and holds none" if path.is_dir() else "no such folder"
+            fault = "is a file" if path.is_file() else "no such folder"
+            fault = "is no run, and holds none" if path.is_dir() else fault
             raise DataError(f"{path}: {fault}: give the work dirs of runs, or a folder of them")
         for run in runs:
             found.setdefault(run.resolve(), run)
