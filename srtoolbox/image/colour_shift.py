@@ -12,6 +12,8 @@ from srtoolbox.image.low_frequencies import cell_edges, means_of, smoothed
 VISIBLE_LEVELS = 1.0
 VISIBLE_DELTA_E = 1.0
 """About what an observer just notices between two patches side by side."""
+KEEP_COLOUR = "--keep-colour"
+"""The option of `upscale` that takes a shift out."""
 _WHITE = np.array([0.95047, 1.0, 1.08883])  # D65
 _TO_XYZ = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
@@ -46,7 +48,7 @@ class ColourShift(NamedTuple):
         """
         if not self.is_visible:
             return ""
-        advice = "black and white cannot get darker and brighter" if is_kept else "--keep-colour takes it out"
+        advice = "black and white cannot get darker and brighter" if is_kept else f"{KEEP_COLOUR} takes it out"
         return f"its colours differ visibly from the input's ({self}): {advice}"
 
 

@@ -149,6 +149,8 @@ def test_a_shift_that_the_mean_hides_is_told_by_images() -> None:
     page_set.shifted = {"first": 2, "last": 0}
     text = _colours(page_set, facts)
     assert "<bdi>first</bdi>: not in the mean, but in 2 of the 4 images here" in text and "last" not in text
+    page_set.shifts["last"] = ColourShift((9.0, 0.0, 0.0), 3.0)
+    assert '<code class="option">--keep-colour</code> takes it out (<code>' in _colours(page_set, facts)
 
 
 def test_images_are_those_that_were_scored(made: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ from srtoolbox.apps.report.contents import (
 )
 from srtoolbox.apps.report.crops import LEVELS, crop_metric
 from srtoolbox.engine.evaluate import Scores, means
+from srtoolbox.image.colour_shift import KEEP_COLOUR
 from srtoolbox.plots.panels import error_map
 from srtoolbox.plots.regions import Region
 from srtoolbox.text import counted
@@ -106,7 +107,9 @@ def _colours(page_set: PageSet, facts: RunFacts) -> str:
         title, count = named(facts.networks[name].title), page_set.shifted[name]
         where = f"{count} of the {counted(len(page_set.images), 'image')} here"
         if shift.is_visible:
-            text = f"{escape(shift.note(is_kept=False))} (<code>srtoolbox upscale</code>; it can be seen in {where})"
+            option = f'<code class="option">{KEEP_COLOUR}</code>'
+            note = escape(shift.note(is_kept=False)).replace(KEEP_COLOUR, option)
+            text = f"{note} (<code>srtoolbox upscale</code>; it can be seen in {where})"
         else:
             text = f"not in the mean, but in {where} its colours differ visibly from the input's"
         notes += [f'<p class="note">{title}: {text}.</p>'] if shift.is_visible or count else []
