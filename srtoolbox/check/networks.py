@@ -215,6 +215,19 @@ def _check_scales(report: Report, components: Sequence[Component], built: BuiltN
         if is_number and scale not in (expected, top):
             message = f"scale is {scale}, but model.generator upscales x{expected}"
             report.add(component.path, message, key="scale")
+    if expected != 1:
+        _check_targets(report, components, expected)
+
+
+def _check_targets(report: Report, components: Sequence[Component], scale: float) -> None:
+    """Check that no loss of the toolbox compares the result with LQ, which is smaller; a plugin's may resize it."""
+    targets = report.config["model"].get("targets")
+    losses = {component.path: component.entry for component in components if component.kind == "loss"}
+    for name, key in targets.items() if isinstance(targets, Mapping) else ():
+        loss = losses.get("model.gan_loss" if name == "gan" else f"model.losses.{name}")
+        if key == "lq" and loss is not None and loss.__module__.partition(".")[0] == "srtoolbox":
+            message = f"targets.{name} is 'lq', but model.generator upscales x{scale}: its images are larger than LQ"
+            report.add("model", message, key=f"targets.{name}")
 
 
 def _gan_loss_fault(component: Component) -> str | None:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import Tensor, nn
 
 from srtoolbox.check import check
 from srtoolbox.config import Config
 from srtoolbox.data.loading.draws import Rngs
 from srtoolbox.data.transforms.batch.base import BatchDegradation, Images, Parameters
 from srtoolbox.errors import ConfigError
-from srtoolbox.registry import TRANSFORMS, Registry
+from srtoolbox.registry import LOSSES, TRANSFORMS, Registry
 from tests.data.batch import steps as _steps
 
 assert _steps
@@ -56,6 +57,8 @@ OF_SET = "pipeline=dict(type='DegradationPipeline', scale=3, steps=[dict(type='F
 FAULTS = {
     "target": ("pixel='gt_usm'", "pixel='gt_ums'", r"7: model: targets\.pixel is 'gt', 'gt_usm' or 'lq', the batch has no 'gt_ums'\. Did you mean 'gt_usm'"),
     "target without sharpening": ("        sharpen=dict(type='Brightening'),\n", "\n", r"7: model: targets\.pixel is 'gt' or 'lq', the batch has no 'gt_usm'"),
+    "target of another size": ("pixel='gt_usm'", "pixel='lq'", r"7: model: targets\.pixel is 'lq', but model\.generator upscales x3: its images are larger than LQ"),
+    "images of another size for the discriminator": ("gan='gt'", "gan='lq'", r"7: model: targets\.gan is 'lq', but model\.generator upscales x3"),
     "target of no loss": ("gan='gt'", "gna='gt'", r"7: model: targets names loss 'gna', which is not in losses\. Did you mean 'gan'"),
     "argument of a step": ("most=3.0", "mots=3.0", r"12: model\.preprocess\.steps\.some\.transforms\.0: Brightening takes no 'mots'\. Did you mean 'most'"),
     "value of a step within another": ("dict(type='Brightening', most=3.0)", "dict(type='JPEGCompression', quality=[0, 9])", r"12: model\.preprocess\.steps\.some\.transforms\.0: cannot be built: JPEGCompression: quality is"),
@@ -121,6 +124,17 @@ def test_a_step_alone_is_no_preprocess(kind: str, faults: Check) -> None:
     text = f"{GOOD[:start]}    preprocess=dict(type='{kind}'{transforms}),\n)\n{GOOD[end:]}"
     (line,) = faults(text.replace("input_size=24", "input_size=48"))
     assert f"8: model.preprocess: {kind} is no pipeline; one is dict(type='DegradationPipeline'" in line
+
+
+def test_a_plugins_loss_may_compare_with_lq(register: Callable[[Registry, Any], Any], faults: Check) -> None:
+    class Reducing(nn.Module):
+        """Resizes the result to LQ itself."""
+
+        def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+            return nn.functional.l1_loss(nn.functional.interpolate(pred, target.shape[-2:]), target)
+
+    register(LOSSES, Reducing)
+    assert faults(GOOD.replace("L1Loss", "Reducing").replace("pixel='gt_usm'", "pixel='lq'")) == []
 
 
 def test_a_plugins_draw_that_fails_is_a_fault(register: Callable[[Registry, Any], Any], faults: Check) -> None:
