@@ -21,7 +21,8 @@ from srtoolbox.plots.charts import COLOURS, INK, SOFT
 from srtoolbox.plots.run_log import RATES, Curve, Panel, panels_of, read_runs
 
 _DASHES = (0, (5, 3))
-_STYLES: tuple[Literal["-", "--", ":", "-."], ...] = ("-", "--", ":", "-.")
+_Style = Literal["-", "--", ":", "-."]
+_STYLES: tuple[_Style, ...] = ("-", "--", ":", "-.")
 _FEWEST = 6  # points of a rate by which a jump can be told from a slope
 _SMOOTH_FROM = 60  # points: a shorter curve is shown as it is
 # a run that ends this many times the others' spread away from them does not decide the limits
@@ -77,14 +78,16 @@ def plot_runs(
         own = ", ".join(baseline) or "no scores"
         raise DataError(f"the baseline has {own}, the runs have {', '.join(scores)}")
     baseline = baseline or {}
-    colours = _colours([run.name for run in runs], panels[keys[0]], join)
+    looks = _looks([run.name for run in runs], panels[keys[0]], join)
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
     figure, axes = charts.new_panels(len(panels), columns, (4.9, 3.5), 0.45)
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
     for axis, (key, panel) in zip(axes, panels.items(), strict=True):
         is_log = log_scale and not panel.scores and key not in _SIGNED
-        _draw_panel(axis, key, panel, colours, baseline, is_log=is_log)
-    lines = [Line2D([], [], color=hue, linewidth=2.5, label=run) for run, hue in colours.items()]
+        _draw_panel(axis, key, panel, looks, baseline, is_log=is_log)
+    lines = [
+        Line2D([], [], color=hue, linestyle=style, linewidth=2.5, label=run) for run, (hue, style) in looks.items()
+    ]
     if set(baseline) & set(scores):
         lines.append(Line2D([], [], color=SOFT, linestyle=_DASHES, linewidth=1.4, label=baseline_name))
     charts.add_legend(figure, lines)
@@ -103,8 +106,11 @@ def _choose(existing: Mapping[str, Panel], keys: Sequence[str] | None) -> list[s
     return list(dict.fromkeys(keys or untimed))
 
 
-def _colours(runs: Sequence[str], first: Panel, join: bool) -> dict[str, str]:
-    """Return a colour for each run, from the highest last value in the first panel down."""
+def _looks(runs: Sequence[str], first: Panel, join: bool) -> dict[str, tuple[str, _Style]]:
+    """Return colour and line of each run, from the highest last value in the first panel down.
+
+    More runs than colours have the same ones in other lines, which tell sets apart where these are joined.
+    """
     last: dict[str, float] = {}
     for name, _, curve in first.curves:
         finite = curve.values[np.isfinite(curve.values)]
@@ -112,8 +118,9 @@ def _colours(runs: Sequence[str], first: Panel, join: bool) -> dict[str, str]:
             last.setdefault(name, finite[-1])
     names = sorted(runs, key=lambda name: -last.get(name, -math.inf))
     if join and len(runs) == 1:  # then colours tell sets apart
-        return {names[0]: INK}
-    return dict(zip(names, itertools.cycle(COLOURS)))
+        return {names[0]: (INK, _STYLES[0])}
+    looks = [(hue, style) for style in (_STYLES[:1] if join else _STYLES) for hue in COLOURS]
+    return dict(zip(names, itertools.cycle(looks)))
 
 
 def panel_title(key: str, is_score: bool) -> str:
@@ -134,22 +141,29 @@ def panel_title(key: str, is_score: bool) -> str:
 
 
 def _draw_panel(
-    axis: Axes, key: str, panel: Panel, colours: Mapping[str, str], baseline: Mapping[str, float], *, is_log: bool
+    axis: Axes,
+    key: str,
+    panel: Panel,
+    looks: Mapping[str, tuple[str, _Style]],
+    baseline: Mapping[str, float],
+    *,
+    is_log: bool,
 ) -> None:
-    """Draw the curves of one key, in the order of `colours`, and its baseline as dashed lines.
+    """Draw the curves of one key, in the order of `looks`, and its baseline as dashed lines.
 
     Last values of scores have four digits, as 31.42 dB; a logarithmic axis flattens no outliers.
     """
-    curves = sorted(panel.curves, key=lambda curve: list(colours).index(curve[0]))
+    curves = sorted(panel.curves, key=lambda curve: list(looks).index(curve[0]))
     labels = list(dict.fromkeys(label for _, label, _ in curves))
     several = len(labels) > 1
-    by_label = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(colours) == 1 else {}
+    by_label = dict(zip(labels, itertools.cycle(COLOURS))) if several and len(looks) == 1 else {}
     styles = dict(zip(labels, itertools.cycle(_STYLES[:1] if by_label else _STYLES)))
     if is_log:
         axis.set_yscale("log", nonpositive="mask")
     draw = _draw_rate if key == RATES else _draw_curve
     for run, label, curve in curves:
-        draw(axis, curve, by_label.get(label, colours[run]), styles[label])
+        hue, style = looks[run]
+        draw(axis, curve, by_label.get(label, hue), styles[label] if several else style)  # of sets, else of runs
     dashed = []
     for label, score in panel.scores.items():
         if math.isfinite(value := baseline.get(score, math.nan)):
@@ -177,7 +191,7 @@ def _draw_panel(
         notes = _leave_out_outliers(axis, named, dashed, is_ssim=is_ssim)
     axis.set_xlabel("\n".join(["iteration", *notes]), fontsize=9, color=INK)
     if not by_label and key != RATES:
-        last = [(curve.values[-1], colours[run]) for run, _, curve in curves]
+        last = [(curve.values[-1], looks[run][0]) for run, _, curve in curves]
         _write_last_values(axis, last, digits=4 if panel.scores else 3)
     charts.set_title(axis, panel_title(key, bool(panel.scores)))
 

@@ -56,6 +56,17 @@ def test_read_run(tmp_path: Path) -> None:
     assert read_run(tmp_path / "espcn" / "scores.jsonl").name == "espcn"
 
 
+def test_more_runs_than_colours_differ_by_their_lines(tmp_path: Path, figures: list[Figure]) -> None:
+    count = len(charts.COLOURS) + 2
+    runs = [write_log(tmp_path / f"run{number}", shift=-number) for number in range(count)]
+    plot_runs(runs, tmp_path / "runs.svg", keys=["set5/psnr"])
+    (figure,) = figures
+    looks = [(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines]
+    assert len(set(looks)) == count and [style for _, style in looks] == ["-"] * (count - 2) + ["--"] * 2
+    legend = [(line.get_color(), line.get_linestyle()) for line in figure.legends[0].get_lines()]
+    assert legend == looks
+
+
 def test_last_line_cut_anywhere_is_ignored(tmp_path: Path) -> None:
     whole = read_run(write_log(tmp_path / "a")).terms["pixel"]
     tail = json.dumps({"kind": "train", "iter": 1100, "lr": {}, "terms": {"pixel": 7.0}})
