@@ -1,7 +1,7 @@
 """Devices that lack something: MPS float64 and 16-bit pixels, the meta device memory.
 
-And calls that wait for a device. On the meta device networks are built of which only names and
-shapes are asked.
+And memory that does not suffice, and calls that wait for a device. On the meta device networks are
+built of which only names and shapes are asked.
 """
 
 from __future__ import annotations
@@ -22,6 +22,12 @@ from srtoolbox.logger import LOGGER
 
 _INIT = (nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_)
 _VALUES_ALONE = (Tensor.normal_, Tensor.uniform_, *_INIT, nn.functional.leaky_relu)
+_SHORTAGES = (
+    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
+    *("bad_alloc", "cudnn_status_alloc_failed", "cublas_status_alloc_failed"),
+    # of oneDNN
+    *("could not create a primitive", "could not create a memory", "could not execute a primitive"),
+)
 
 
 def release_generator(device: torch.device) -> None:
@@ -48,6 +54,13 @@ def to_exact(tensor: Tensor) -> Tensor:
 def tell_once(text: str) -> None:
     """Log a sentence the first time."""
     LOGGER.info(text)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if torch or numpy says that memory did not suffice; on the CPU only in words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _SHORTAGES)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from srtoolbox.devices import is_out_of_memory
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.keep_colour import ColourCells, kept_colour, waiting_rows
 from srtoolbox.inference.restore import (
@@ -24,7 +25,7 @@ from srtoolbox.inference.restore import (
     evaluation,
 )
 from srtoolbox.inference.tiling.grid import TileGrid
-from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, memory_model_of, shortage_as_error
+from srtoolbox.inference.tiling.memory import free_bytes, memory_model_of, shortage_as_error
 from srtoolbox.inference.tiling.planner import MarginPlanner, Size, TilePlan, TilePlanner
 from srtoolbox.inference.tiling.source import Side, Source
 from srtoolbox.inference.tiling.statistics import measure_statistics, rounds_for

@@ -18,12 +18,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from srtoolbox.devices import tell_once
+from srtoolbox.devices import is_out_of_memory, tell_once
 from srtoolbox.errors import ConfigError, Fault, SrtoolboxError
 from srtoolbox.features.torchvision import torchvision_models
 from srtoolbox.logger import LOGGER
 from srtoolbox.metrics.base import Metric
 from srtoolbox.registry import METRICS
+from srtoolbox.text import first_line
 
 INSTALL = "pip install 'srtoolbox[metrics]', then pip install --no-deps pyiqa"
 SOURCE = "https://huggingface.co/chaofengc/IQA-PyTorch-Weights"
@@ -179,10 +180,22 @@ class BlindMetric(LibraryMetric):
         """(N,) of the library, all images at once."""
         if fault := self.missing(is_allowed=self.download):
             raise SrtoolboxError(fault)
-        scores = self.measure(pred.device)(self.as_saved(pred))
+        scores = self._judged(pred)
         if scores.numel() != len(pred):
             raise SrtoolboxError(f"{type(self).__name__}: pyiqa gave {tuple(scores.shape)} for {len(pred)} images")
         return scores.double().reshape(len(pred))
+
+    def _judged(self, pred: Tensor) -> Tensor:
+        """Return what the library gives for images; some of its networks refuse small ones, each in its own way."""
+        measure = self.measure(pred.device)
+        try:
+            return measure(self.as_saved(pred))
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            size = f"an image of {pred.shape[-1]}x{pred.shape[-2]} px (borders cut)"
+            fault = f"pyiqa cannot score {size} ({type(error).__name__}: {first_line(error)})"
+            raise SrtoolboxError(f"{type(self).__name__}: {fault}: leave such images out, or this metric") from error
 
 
 @METRICS.register

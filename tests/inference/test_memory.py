@@ -8,8 +8,9 @@ import sys
 import pytest
 import torch
 
+from srtoolbox.devices import is_out_of_memory
 from srtoolbox.inference.tiling import memory
-from srtoolbox.inference.tiling.memory import free_bytes, is_out_of_memory, peak_bytes
+from srtoolbox.inference.tiling.memory import free_bytes, peak_bytes
 from tests import processes
 
 MB = 1 << 20

@@ -101,6 +101,25 @@ def test_one_score_for_several_images_is_refused(asked, monkeypatch):
         METRICS.build({"type": "MUSIQ", "download": True})(torch.rand(2, 3, 8, 8))
 
 
+def test_what_a_network_refuses_is_told_with_its_size_and_no_shortage_of_memory_is(asked, monkeypatch):
+    errors = iter([ValueError("kernel too large\nframes"), torch.OutOfMemoryError("CUDA out of memory")])
+    library = sys.modules["pyiqa"]
+
+    def create_metric(*_, **__):
+        def refuse(pred):
+            raise next(errors)
+
+        return refuse
+
+    monkeypatch.setattr(library, "create_metric", create_metric)
+    metric = METRICS.build({"type": "MUSIQ", "crop_border": 1, "download": True})
+    sentence = r"MUSIQ: pyiqa cannot score an image of 9x6 px \(borders cut\) \(ValueError: kernel too large\): leave"
+    with pytest.raises(SrtoolboxError, match=sentence):
+        metric(torch.rand(1, 3, 8, 11))
+    with pytest.raises(torch.OutOfMemoryError):
+        metric(torch.rand(1, 3, 8, 11))
+
+
 def test_the_page_tells_their_directions_and_ranges():
     row = re.compile(r"^\| `(\w+)` \|.*\| (lower|higher) \| about (\d+) to (\d+) \| pyiqa \|", re.M)
     rows = row.findall(PAGE.read_text("utf-8"))

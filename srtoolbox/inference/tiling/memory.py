@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from srtoolbox.compat.pytorch import DispatchMode, OpOverload, tree_leaves
+from srtoolbox.devices import is_out_of_memory
 from srtoolbox.errors import SrtoolboxError
 from srtoolbox.inference.restore import DTYPES, AutocastRestore, device_of
 from srtoolbox.interfaces import NetworkWrapper, Opaque, Splittable, facts_of
@@ -22,19 +23,6 @@ from srtoolbox.system import address_space_left, available_bytes
 from srtoolbox.text import first_line
 
 UNKNOWN = 2 << 30  # bytes assumed to be free where the system does not say (of other GPUs, say)
-_MESSAGES = (
-    *("can't allocate memory", "cannot allocate memory", "not enough memory", "out of memory"),
-    *("bad_alloc", "cudnn_status_alloc_failed", "cublas_status_alloc_failed"),
-    # of oneDNN
-    *("could not create a primitive", "could not create a memory", "could not execute a primitive"),
-)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """True if torch or numpy says that memory did not suffice; on the CPU only in words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error).lower() for text in _MESSAGES)
 
 
 @contextlib.contextmanager
