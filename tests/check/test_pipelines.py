@@ -130,6 +130,9 @@ def test_a_plugins_loss_may_compare_with_lq(register: Callable[[Registry, Any], 
     class Reducing(nn.Module):
         """Resizes the result to LQ itself."""
 
+        def __init__(self) -> None:
+            super().__init__()
+
         def forward(self, pred: Tensor, target: Tensor) -> Tensor:
             return nn.functional.l1_loss(nn.functional.interpolate(pred, target.shape[-2:]), target)
 
