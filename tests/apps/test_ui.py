@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from srtoolbox.apps.networks import Checkpoint
-from srtoolbox.apps.ui.jobs import Settings
-from srtoolbox.apps.ui.making import ended_between_layers
+from srtoolbox.apps.ui.jobs import Job, Settings
+from srtoolbox.apps.ui.making import ended_between_layers, make_images
 from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.store import Store
 from srtoolbox.apps.ui.uploads import Limits, Upload, shown_name, stored_name
@@ -204,6 +204,24 @@ def test_no_job_is_taken_where_the_page_is_full(espcn: str, tmp_path: Path) -> N
     with pytest.raises(SrtoolboxError, match=r"^a\.png: this page holds as many bytes as it takes"):
         queue.add(upload, Settings("0"))
     queue.close()
+
+
+def test_notes_are_there_as_soon_as_a_job_is_done(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:
+    store = Store(tmp_path, Limits())
+    uploads = [add(store, name, encode_image(photo[:40, :40])) for name in ("a.png", "b.png")]
+    jobs = [Job(str(number), upload, Settings("0", ext="jpg"), "") for number, upload in enumerate(uploads)]
+    noted: dict[str, str] = {}
+
+    def show(job: Job, share: float) -> None:
+        job.state = "running"
+
+    def settle(job: Job, made: Path) -> None:
+        assert made.exists()
+        noted[job.upload.name], job.state = job.message, "done"
+
+    make_images(jobs, Checkpoint(espcn), "cpu", show, settle)
+    assert noted["b.png"] == jobs[1].message != ""
+    assert jobs[0].message == jobs[1].message.replace("b.png", "a.png")
 
 
 def test_a_network_ends_between_two_layers_in_its_own_thread_alone() -> None:

@@ -42,14 +42,20 @@ def make_images(jobs: Sequence[Job], network: Checkpoint, device: str | None, sh
     for target in results.values():
         target.unlink(missing_ok=True)
 
+    warnings: list[str] = []
+
+    def say(job: Job) -> None:
+        said = _said_of(job, results[job.key], lines.getvalue())
+        job.message = " ".join((*map(for_page, warnings), *said))
+
     def tell(done: float, of: int) -> None:
         for job in jobs[: int(done)]:
             if job.state == "running" and results[job.key].exists():
+                say(job)
                 settle(job, results[job.key])
         if int(done) < len(jobs):
             show(jobs[int(done)], done - int(done))
 
-    warnings: list[str] = []
     try:
         with heard(warnings):
             upscale_folder(
@@ -66,12 +72,12 @@ def make_images(jobs: Sequence[Job], network: Checkpoint, device: str | None, sh
             )
         for job in jobs:
             if job.state in ("waiting", "running"):
+                say(job)
                 settle(job, results[job.key])
     finally:
         for job in jobs:
             if job.state in ("done", "failed"):
-                said = _said_of(job, results[job.key], lines.getvalue())
-                job.message = " ".join((*map(for_page, warnings), *said))
+                say(job)  # lines are printed a little later than they are said
 
 
 def make_video(job: Job, network: Checkpoint, device: str | None, show: Show, settle: Settle) -> None:
@@ -90,11 +96,10 @@ def make_video(job: Job, network: Checkpoint, device: str | None, show: Show, se
                 device=device,
                 **settings.for_upscaler(),
             )
+        job.message = " ".join(plain(_of_input(line, target, job), job.upload) for line in warnings)
         settle(job, target)
     finally:
         shutil.rmtree(target.with_name(target.name + ".parts"), ignore_errors=True)
-        if job.state == "done":
-            job.message = " ".join(plain(_of_input(line, target, job), job.upload) for line in warnings)
 
 
 def _said_of(job: Job, made: Path, said: str) -> Iterator[str]:

@@ -257,12 +257,11 @@
     get("all").textContent = `Download all ${done.length} as a zip`;
   }
 
-  // Say to screen readers when a job has ended.
+  // Say to screen readers when a job has ended, and what is noted of it later.
   function tell(job) {
-    if (told.has(job.key) && told.get(job.key) !== job.state && job.state !== "running") {
-      get("news").textContent = `${job.name}: ${job.state}. ${job.message}`;
-    }
-    told.set(job.key, job.state);
+    const now = `${job.name}: ${job.state}. ${job.message}`;
+    if (told.has(job.key) && told.get(job.key) !== now && job.state !== "running") get("news").textContent = now;
+    told.set(job.key, now);
   }
 
   // ---- before and after
