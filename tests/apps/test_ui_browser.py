@@ -299,7 +299,7 @@ def test_what_cannot_be_is_said_in_a_sentence(served: Served, photo: np.ndarray)
     served.drop(("dropped.pth", b"just a text"))
     served.until("document.querySelector('#described').textContent.startsWith('dropped.pth: ')")
     served.drop(("a.png", encode_image(np.ascontiguousarray(photo[:20, :20]))))
-    served.page.wait_for_selector("#files > li")
+    served.until("document.querySelectorAll('#files > li').length === 2")
     served.page.click("#start")
     assert served.fault().startswith("dropped.pth: ")
     assert served.page.locator(LINE).count() == 0
