@@ -94,10 +94,9 @@ def halt(run: Run, name: str) -> None:
     steps = counted(skipped, f"step of {name} was", f"steps of {name} were")
     raise Stop(
         f"iteration {run.iter}: the last {steps} left out, since loss or gradients are no "
-        f"longer finite{passing}. {folder} holds the state, the batch and a report; look into it with\n"
-        f"  srtoolbox replay {folder}\n"
-        f"Lower the learning rate, clip the gradients (optim.{name}.clip) or train without amp; "
-        f"earlier checkpoints are intact",
+        f"longer finite{passing}. Lower the learning rate, clip the gradients (optim.{name}.clip) or "
+        f"train without amp; earlier checkpoints are intact. {folder} holds the state, the batch and a "
+        f"report; look into it with\n  srtoolbox replay {folder}",
         may_go_back=True,
     )
 

@@ -205,9 +205,17 @@ def test_a_run_that_has_just_begun_and_one_without_scores(folder: Path) -> None:
     (folder / "b/scores.jsonl").write_text(json.dumps(record) + "\n")
     states = {run.work_dir.name: run.state for run in compared(folder)[0]}
     assert states["a"] == "unfinished: nothing logged yet" and states["b"] == "finished, no scores"
+
+
+def test_a_run_that_halted_and_one_that_went_back_and_on(folder: Path) -> None:
     (folder / "c/faults").mkdir()
     (folder / "c/faults/step.pth").touch()
-    assert compared(folder / "c")[0][0].state == "halted at 2: its steps failed (see faults)"
+    halted = "halted at 2: its steps failed (see faults)"
+    states = []
+    for notes in ({}, {"ending": "halted"}, {"ending": None}):  # the first is of a run before they noted it
+        (folder / "c/run.json").write_text(json.dumps({"finished": None, **notes}))
+        states.append(compared(folder / "c")[0][0].state)
+    assert states == [halted, halted, "unfinished: 2 of 4"]
 
 
 def test_a_real_run_notes_how_it_ended(real: Path) -> None:

@@ -16,7 +16,7 @@ from srtoolbox import dist
 from srtoolbox.cli import main
 from srtoolbox.engine.hooks import Hook, Phase
 from srtoolbox.engine.job import job
-from srtoolbox.engine.job.workdir import find_state
+from srtoolbox.engine.job.workdir import find_state, read_notes
 from srtoolbox.engine.loop import Runner, train
 from srtoolbox.engine.run import Run
 from srtoolbox.errors import RunError
@@ -104,6 +104,7 @@ def test_too_many_in_a_row_halt_with_a_dump_that_replays(
     never = ["hooks.checkpoint.interval=4", "data.val.interval=100", "runtime.max_skipped=4"]
     assert main([*arguments, *never]) == 2
     assert "4 steps of generator were left out" in capsys.readouterr().err
+    assert {"finished": None, "ending": "halted"}.items() <= read_notes(tmp_path / "run").items()
     dump = tmp_path / "run/faults/iter_000009" if what != "lr" else tmp_path / "run/faults/iter_000010"
     report = json.loads((dump / "report.json").read_text())
     assert report["skipped_in_a_row"] == 4 and len(report["ranks"][0]["keys"]) == 4

@@ -158,12 +158,13 @@ def _state(work_dir: Path, iteration: int, max_iters: int | None, is_scored: boo
     notes = read_notes(work_dir)
     is_finished = notes.get("finished") is not None or (not notes and iteration == max_iters)
     if is_finished:
-        ending = str(notes.get("ending") or Ending.FINISHED)
-        return ending if is_scored or ending != Ending.FINISHED else f"{ending}, {NO_SCORES}"
-    if any((work_dir / "faults").glob("*")):
-        return f"halted at {iteration}: its steps failed (see faults)"
-    if notes.get("ending") in (Ending.FAILED, Ending.PRUNED):
-        return f"{notes['ending']} at {iteration:,}"
+        finished = str(notes.get("ending") or Ending.FINISHED)
+        return finished if is_scored or finished != Ending.FINISHED else f"{finished}, {NO_SCORES}"
+    ending = notes.get("ending")
+    if ending == Ending.HALTED or ("ending" not in notes and any((work_dir / "faults").glob("*"))):
+        return f"halted at {iteration:,}: its steps failed (see faults)"
+    if ending in (Ending.FAILED, Ending.PRUNED):
+        return f"{ending} at {iteration:,}"
     return f"unfinished: {iteration:,} of {max_iters:,}" if max_iters is not None else f"unfinished: {iteration:,}"
 
 

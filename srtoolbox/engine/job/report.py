@@ -46,6 +46,7 @@ class Ending(enum.StrEnum):
     GIVEN_UP = "given up"
     STOPPED = "stopped"
     NOTHING_LEFT = "nothing left to do"
+    HALTED = "halted"
     FAILED = "failed"
     PRUNED = "pruned"
 

@@ -210,8 +210,11 @@ class RunLock:
         job = os.environ.get("SLURM_JOB_ID")
         self._note({"began": time.time(), "job": job, "from": source, "finished": None, "ending": None})
 
-    def note_end(self, iteration: int, ending: str) -> None:
-        """Note that the run has finished with this iteration, its evaluation and log included, and how."""
+    def note_end(self, iteration: int | None, ending: str) -> None:
+        """Note that the run has finished with this iteration, its evaluation and log included, and how.
+
+        The iteration is None of one that ended before it could finish.
+        """
         self._note({"finished": iteration, "ending": ending})
 
     def has_finished(self, path: Path, iteration: int) -> bool:
