@@ -14,6 +14,7 @@ from rich.console import Console
 
 import srtoolbox
 from srtoolbox.apps.sweep import launch
+from srtoolbox.apps.sweep.grid import _iterations_of
 from srtoolbox.apps.sweep.launch import Launch, Todo
 from srtoolbox.apps.sweep.names import name_runs
 from srtoolbox.apps.sweep.sweep import SweepResult
@@ -29,7 +30,8 @@ from srtoolbox.system import FileLock
 
 LR = "optim.generator.optimizer.lr"
 
-# stands in for a training, by its seed: 1 fails, 2 diverges, 3 is killed, 4, 5 and 8 get a signal for the sweep
+# stands in for a training, by its seed: 1 fails, 2 diverges, 3 is killed, 4, 5 and 8 get a signal for the sweep,
+# 9 halts
 FAKE = """
 import json, os, pathlib, signal, sys, time
 words = sys.argv[1:]
@@ -44,6 +46,10 @@ heard = []
 if seed == "1" and tries == 1:
     print("something before")
     print("error: the disk burns")
+    sys.exit(2)
+if seed == "9" and tries == 1:
+    print("error: not finite; look into it with\\n         srtoolbox replay x\\n       or not\\nafter it")
+    (folder / "run.json").write_text(json.dumps({"finished": None, "ending": "halted"}))
     sys.exit(2)
 if seed == "3" and tries == 1:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -241,6 +247,22 @@ def test_what_failed_or_diverged_is_tried_again_only_with_retry(start: Callable,
     result, _ = start(texts, retry=True)
     assert not result.unfinished and [words[-1] for words in calls(folder / "seed=1")] == ["--resume", "--resume"]
     assert [words[-1] for words in calls(folder / "seed=2")] == ["--resume", "--overwrite"]
+
+
+def test_what_halted_is_told_with_all_that_its_error_says(start: Callable, tmp_path: Path) -> None:
+    result, _ = start(["seed=[9]"])
+    said = "not finite; look into it with srtoolbox replay x or not"
+    output = tmp_path / "sweep/seed=9/output.log"
+    assert result.unfinished == {"seed=9": f"halted (exit code 2): {said} (all it said: {output})"}
+    assert json.loads((tmp_path / "sweep/seed=9/run.json").read_text())["ending"] == "halted"
+    assert start(["seed=[9]"])[0].unfinished == {"seed=9": "halted before"}
+    assert "seed=9: to go on (halted before)" in start(["seed=[9]"], retry=True, dry_run=True)[1]
+
+
+def test_a_run_that_begins_anew_counts_whole_in_the_estimate(tmp_path: Path, tiny_config: Path) -> None:
+    run = Launch(str(tiny_config)).plan(["seed=1"], tmp_path)
+    (tmp_path / "scores.jsonl").write_text('{"kind": "eval", "iter": 15, "scores": {}}\n')
+    assert [_iterations_of(run, what) for what in (Todo.LEAVE, Todo.GO_ON, Todo.BEGIN_ANEW)] == [0, 5, 20]
 
 
 @pytest.mark.slow

@@ -113,6 +113,18 @@ def test_a_failure_is_told_and_the_search_goes_on(search: Callable) -> None:
     assert "the disk burns" in job.trainer.unfinished["trial_0000,seed=1"]
 
 
+def test_what_halts_is_behind_others_and_no_failure(search: Callable) -> None:
+    study = StandIn(9)
+    job = search(study, 1)
+    job.train_all()
+    assert study.told == {0: "pruned"} and not job.trainer.unfinished
+    assert "[1/1] trial_0000,seed=9: halted (exit code 2): not finite" in printed(job)
+    study.all[0].is_running = True  # as where a kill came before it was told
+    study.told.clear()
+    search(study, 1).train_all()
+    assert study.told == {0: "pruned"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
 def test_a_stopped_or_killed_trial_is_taken_up_again(search: Callable) -> None:
     study = StandIn(4, 3, 10)

@@ -31,7 +31,7 @@ def train_grid(runs: Sequence[PlannedRun], trainer: Trainer, *, retry: bool) -> 
     """Train what is not finished.
 
     Args:
-        retry: try those again that failed or diverged.
+        retry: try those again that failed, halted or diverged.
 
     Raises:
         Interrupted: a signal came.
@@ -43,16 +43,24 @@ def train_grid(runs: Sequence[PlannedRun], trainer: Trainer, *, retry: bool) -> 
             label = f"[{number + 1}/{len(runs)}]"
             what, why = todo(run, retry=retry)
             if what is Todo.LEAVE:
-                if read_notes(run.work_dir).get("ending") == Ending.FAILED:
+                if read_notes(run.work_dir).get("ending") in (Ending.FAILED, Ending.HALTED):
                     trainer.unfinished[run.name] = why
                 trainer.say(f"{label} {run.name}: {what.value}: {why}")
                 continue
             outcome, text = trainer.train(run, what, label, partial(_show_part, show, number, len(runs)))
-            if outcome in (Outcome.STOPPED, Outcome.FAILED):
+            if outcome in (Outcome.STOPPED, Outcome.FAILED, Outcome.HALTED):
                 trainer.unfinished[run.name] = text
-            later = [runs[at] for at in range(number + 1, len(runs)) if states[at] is not Todo.LEAVE]
-            iterations = sum(max(each.max_iters - iteration_of_log(each.work_dir), 0) for each in later)
-            trainer.say(f"{label} {run.name}: {text}{trainer.times(len(later), iterations)}")
+            left = [_iterations_of(*pair) for pair in zip(runs[number + 1 :], states[number + 1 :], strict=True)]
+            times = trainer.times(sum(count > 0 for count in left), sum(left))
+            trainer.say(f"{label} {run.name}: {text}{times}")
+
+
+def _iterations_of(run: PlannedRun, what: Todo) -> int:
+    """Return how many iterations are still to come for a run."""
+    if what is Todo.LEAVE:
+        return 0
+    done = 0 if what is Todo.BEGIN_ANEW else iteration_of_log(run.work_dir)
+    return max(run.max_iters - done, 0)
 
 
 def _show_part(show: Callable[[float, int], object], number: int, count: int, part: float) -> None:

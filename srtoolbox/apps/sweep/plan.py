@@ -132,7 +132,8 @@ def todo(run: PlannedRun, *, retry: bool) -> tuple[Todo, str]:
     """Return what is to become of a run, and why.
 
     Args:
-        retry: try those again that have failed, from their newest checkpoint, or diverged, anew.
+        retry: try those again that have failed or halted, from their newest checkpoint, or
+            diverged, anew.
     """
     notes = read_notes(run.work_dir)
     ending = notes.get("ending")
@@ -140,8 +141,8 @@ def todo(run: PlannedRun, *, retry: bool) -> tuple[Todo, str]:
         return Todo.LEAVE, "another process is training it"
     if ending == Ending.DIVERGED:
         return (Todo.BEGIN_ANEW if retry else Todo.LEAVE), _since(ending, notes)
-    if ending == Ending.FAILED:
-        return (Todo.GO_ON if retry else Todo.LEAVE), "failed before"
+    if ending in (Ending.FAILED, Ending.HALTED):
+        return (Todo.GO_ON if retry else Todo.LEAVE), f"{ending} before"
     if ending == Ending.PRUNED:
         return Todo.LEAVE, str(ending)
     if notes.get("finished") is not None:

@@ -34,7 +34,12 @@ from srtoolbox.plots.run_log import Curve, read_run
 from srtoolbox.system import FileLock, acquire_or_warn
 
 _NONE = np.zeros(0)
-_OUTCOMES = {Ending.FAILED.value: Outcome.FAILED, Ending.PRUNED.value: Outcome.PRUNED}
+_OUTCOMES = {
+    Ending.FAILED.value: Outcome.FAILED,
+    Ending.HALTED.value: Outcome.HALTED,
+    Ending.PRUNED.value: Outcome.PRUNED,
+}
+_BEHIND = (Outcome.PRUNED, Outcome.HALTED)  # values that are worse than others, which a failure says nothing of
 _PAUSE = 0.05  # seconds, while another process takes a trial
 
 
@@ -156,8 +161,8 @@ class Search:
             outcome, text = Outcome.FAILED, f"{text}; it has no {self.by}"
         if outcome in (Outcome.STOPPED, Outcome.FAILED):
             self.trainer.unfinished[run.name] = text
-        if outcome in (Outcome.ENDED, Outcome.FAILED, Outcome.PRUNED):
-            self.study.tell(trial, score, is_pruned=outcome is Outcome.PRUNED)
+        if outcome in (Outcome.ENDED, Outcome.FAILED, *_BEHIND):
+            self.study.tell(trial, score, is_pruned=outcome in _BEHIND)
         self.trainer.say(f"{label} {run.name}: {text}")
 
     def _watched(

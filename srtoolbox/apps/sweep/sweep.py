@@ -25,7 +25,7 @@ from srtoolbox.io.pieces import Shard, shard_of
 from srtoolbox.logger import CONSOLE
 from srtoolbox.text import counted
 
-RETRY = "--retry tries those again that failed, from their newest checkpoint, or diverged, anew"
+RETRY = "--retry tries those again that failed or halted, from their newest checkpoint, or diverged, anew"
 
 _WARM_UP = 0.2  # the part of a run in which a search does not end it
 
@@ -37,7 +37,8 @@ class SweepResult:
     Attributes:
         folder: the runs' folders are in it.
         runs: those that have begun, the best first, as `compare_runs` returns them.
-        unfinished: why not, by the names of runs that failed or were stopped.
+        unfinished: why not, by the names of runs that failed or were stopped, and in a grid of
+            those that halted, their losses no numbers.
     """
 
     folder: Path

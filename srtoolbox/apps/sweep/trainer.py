@@ -28,6 +28,7 @@ class Outcome(enum.Enum):
     ENDED = "ended"
     STOPPED = "stopped"
     FAILED = "failed"
+    HALTED = "halted"  # its losses are no numbers
     PRUNED = "pruned"  # by a search
     BUSY = "busy"  # another process trains it
 
@@ -41,7 +42,7 @@ class Trainer:
         by: the score that is told; None: the first.
         console: where lines go.
         trainings: the process at hand.
-        unfinished: why not, by the names of runs that failed or were stopped.
+        unfinished: why not, by the names of runs that failed, halted or were stopped.
     """
 
     launch: Launch
@@ -96,10 +97,11 @@ class Trainer:
         if is_stopped(code):
             name = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             return Outcome.STOPPED, f"stopped ({name}); the same command goes on with it"
-        note_ending(run.work_dir, Ending.FAILED)
+        outcome = Outcome.HALTED if read_notes(run.work_dir).get("ending") == Ending.HALTED else Outcome.FAILED
+        if outcome is Outcome.FAILED:
+            note_ending(run.work_dir, Ending.FAILED)
         output = run.work_dir / OUTPUT
-        reason = f"failed (exit code {code}): {reason_in(output, start)} (all it said: {output})"
-        return Outcome.FAILED, reason
+        return outcome, f"{outcome.value} (exit code {code}): {reason_in(output, start)} (all it said: {output})"
 
     def score_of(self, run: PlannedRun) -> str:
         """Return ', set5/psnr 30.1234', the last value of the score that decides, else of the first; '' without one."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from types import FrameType
 
@@ -88,10 +89,14 @@ def is_stopped(code: int) -> bool:
 
 
 def reason_in(output: Path, start: int) -> str:
-    """Return the sentence by which a process failed, from what it printed behind the first `start` bytes."""
-    lines = [line.strip() for line in _tail(output, start).splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return (errors or lines or ["it printed nothing"])[-1]
+    """Return the sentences by which a process failed, from what it printed behind the first `start` bytes."""
+    lines = [line.rstrip() for line in _tail(output, start).splitlines() if line.strip()]
+    errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+    if not errors:
+        return lines[-1].strip() if lines else "it printed nothing"
+    first, *others = lines[errors[-1] :]
+    more = takewhile(lambda line: line.startswith(" "), others)  # an error of several lines is indented
+    return " ".join([first.removeprefix("error: "), *map(str.strip, more)])
 
 
 def iteration_of_log(work_dir: Path) -> int:
