@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -121,6 +123,21 @@ def test_bytes_are_limited_of_all_that_is_kept_and_comes(tmp_path: Path) -> None
     assert store.is_full()
     store.remove(upload.key)
     assert not store.is_full()
+
+
+def test_bytes_are_counted_while_a_file_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, scandir = Store(tmp_path, Limits()), os.scandir
+    gone, left = add(store, "a.png"), add(store, "b.png")
+
+    def scan(folder: Path | str) -> Any:
+        if Path(folder) == gone.path.parent:
+            gone.path.unlink()
+            gone.path.parent.rmdir()
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert not store.is_full()
+    assert left.path.exists() and not gone.path.exists()
 
 
 @pytest.mark.parametrize(

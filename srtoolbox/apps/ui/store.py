@@ -8,6 +8,7 @@ note it, and it may tell the scale.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import threading
@@ -141,9 +142,10 @@ class Store:
         """Return the bytes that may still come; those that were told of files on their way are taken."""
         taken = sum(incoming.size for incoming in self._incoming)
         coming = {incoming.path for incoming in self._incoming}
-        for path in self.folder.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # it has just been renamed or removed
-                taken += path.stat().st_size if path not in coming and path.is_file() else 0
+        for place, _, names in os.walk(self.folder):
+            for path in {Path(place, name) for name in names} - coming:
+                with contextlib.suppress(OSError):  # it has just been renamed or removed
+                    taken += path.stat().st_size
         return _TIMES * self.limits.bytes - taken
 
     def remove(self, key: str) -> None:
