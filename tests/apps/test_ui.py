@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch import nn
 
 from srtoolbox.apps.networks import Checkpoint
 from srtoolbox.apps.ui.jobs import Job, Settings
-from srtoolbox.apps.ui.making import ended_between_layers, make_images
+from srtoolbox.apps.ui.making import Settle, Show, ended_between_layers, make_images
 from srtoolbox.apps.ui.queue import Queue
 from srtoolbox.apps.ui.store import Store
 from srtoolbox.apps.ui.uploads import Limits, Upload, shown_name, stored_name
@@ -221,6 +221,32 @@ def test_no_job_is_taken_where_the_page_is_full(espcn: str, tmp_path: Path) -> N
     with pytest.raises(SrtoolboxError, match=r"^a\.png: this page holds as many bytes as it takes"):
         queue.add(upload, Settings("0"))
     queue.close()
+
+
+def test_a_job_that_is_cancelled_last_of_all_stays_so(
+    espcn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "store", Limits())
+    uploads = [add(store, "a.png"), add(store, "b.png")]
+    (tmp_path / "net.pth").write_bytes(Path(espcn).read_bytes())
+    queue, all_made = Queue(store, Networks(tmp_path, store), "cpu"), threading.Event()
+
+    def make(jobs: Sequence[Job], network: object, device: object, show: Show, settle: Settle) -> None:
+        for job in jobs:
+            show(job, 1.0)
+            made = job.upload.path.with_name("image_sr.png")
+            made.write_bytes(IMAGE)
+            if job.upload is uploads[0]:
+                queue.end(job.key)
+            settle(job, made)
+        if job.upload is uploads[1]:
+            all_made.set()
+
+    monkeypatch.setattr("srtoolbox.apps.ui.queue.make_images", make)
+    jobs = [queue.add(upload, Settings("0", trial=False)) for upload in uploads]
+    assert all_made.wait(60)
+    queue.close()
+    assert [job.state for job in jobs] == ["cancelled", "done"] and jobs[0].result is None
 
 
 def test_notes_are_there_as_soon_as_a_job_is_done(espcn: str, photo: np.ndarray, tmp_path: Path) -> None:

@@ -198,8 +198,13 @@ class Queue:
             job.share = max(job.share, min(share, 1.0))
 
     def _settle(self, job: Job, made: Path) -> None:
-        """Keep the result of a job under a name of its own; where there is none the job has failed."""
+        """Keep the result of a job under a name of its own; where there is none the job has failed.
+
+        One that has been cancelled stays so: its folder may be on its way out.
+        """
         with self._change:
+            if job.state == "cancelled":
+                return
             job.seconds = time.monotonic() - job.began if job.began else 0.0
             if made.exists():
                 job.result = made.with_name(f"result{job.key}{made.suffix}")
