@@ -36,6 +36,7 @@ from srtoolbox.weights.checkpoint import (
 # what a run writes into its folder, and all that --overwrite may delete
 RUN_FILES = ["checkpoints", CONFIG, EARLIER, "scores.jsonl", "train.log", "snapshots", "faults"]
 RUN_FILES += ["events.out.tfevents.*"]
+_LOOK = 0.2  # seconds, longer than `is_in_use` has a lock that it only tries
 
 
 def is_used(work_dir: Path) -> bool:
@@ -185,7 +186,10 @@ class RunLock:
         work_dir = self.path.parent
         try:
             make_folder(work_dir)
-            is_free = acquire_or_warn(self._lock, "see that no second run writes here")
+            is_free = self._take()
+            if not is_free:
+                time.sleep(_LOOK)
+                is_free = self._take()
         except OSError as error:
             raise RunError(write_fault(self._lock.path, error)) from error
         if not is_free:
@@ -199,6 +203,9 @@ class RunLock:
         self._note({})
         if unused and is_used(work_dir):
             raise RunError(f"{work_dir} was used by another run meanwhile; start this one again")
+
+    def _take(self) -> bool:
+        return acquire_or_warn(self._lock, "see that no second run writes here")
 
     def read_notes(self) -> dict[str, Any]:
         """Return `pid`, `host` of the holder, and what `read_notes` has of the run."""

@@ -16,9 +16,11 @@ from srtoolbox.config import Config
 from srtoolbox.engine.hooks import checkpoint as saving
 from srtoolbox.engine.job import job
 from srtoolbox.engine.job.job import Job
+from srtoolbox.engine.job.workdir import RunLock, is_in_use
 from srtoolbox.engine.run import Run
 from srtoolbox.errors import RunError
 from srtoolbox.io import threads
+from srtoolbox.system import FileLock
 from tests.engine.job.test_signals import running
 from tests.engine.ranks import start
 from tests.engine.runs import listing, snapshot
@@ -105,6 +107,18 @@ def test_a_folder_stays_locked_until_its_last_save_is_written(
     writer.join(60)
     assert listing(tmp_path / "run") == pair(5)
     assert job.train(resume=True).iteration == 20
+
+
+def test_who_only_looks_whether_a_folder_is_in_use_hinders_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking, own = FileLock(tmp_path / "run.lock"), RunLock(tmp_path)
+    assert looking.acquire()
+    monkeypatch.setattr(time, "sleep", lambda _: looking.release())
+    own.acquire()
+    assert is_in_use(tmp_path)
+    own.release()
+    assert not is_in_use(tmp_path)
 
 
 @pytest.mark.timeout(60)
