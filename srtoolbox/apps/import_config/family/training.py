@@ -14,7 +14,7 @@ STEEP = 5.0  # of `ema_power`: from here on their decay is the whole one after a
 
 
 def read_length(job: Import, train: Options) -> None:
-    """Read how long the run is and what is averaged."""
+    """Read how long the run is, and its seed."""
     logger = job.options.section("logger")
     holder = logger if "total_iter" in logger else train  # the first in neosr
     name = holder.first("total_iter", "niter")
