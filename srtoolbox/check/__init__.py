@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from srtoolbox import dist
 from srtoolbox.check.components import PARTS, Component, check_component, check_part, check_saving
 from srtoolbox.check.faults import Report, joined
-from srtoolbox.check.networks import build_networks, check_fit, check_networks_of_hooks
+from srtoolbox.check.networks import build_networks, check_fit, check_networks_of_hooks, check_starts
 from srtoolbox.check.optim import check_optim
 from srtoolbox.check.pipelines import check_pipelines, check_pool, check_steps
 from srtoolbox.check.schema import TOP, TRAIN, Place, check_section
@@ -64,6 +64,7 @@ def check(config: Config, mode: str = "train") -> None:
     check_optim(report, config, networks)
     check_networks_of_hooks(report, components)
     if report.is_training:
+        check_starts(report, components)
         check_pool(report)
         check_saving(report)
     if report.faults:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from srtoolbox.check.components import Component, averaged_by_optimizers
-from srtoolbox.check.faults import Report
+from srtoolbox.check.faults import Report, joined
 from srtoolbox.devices import without_memory
 from srtoolbox.errors import Fault, SrtoolboxError
 from srtoolbox.interfaces import (
@@ -255,8 +255,7 @@ def _image_loss_fault(component: Component, colour: str | None) -> str | None:
 
 def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> None:
     """Check that a hook's `network`, also by default, is one of the model's, or an average."""
-    paths = [component.path for component in components if component.kind == "network"]
-    names = [path.removeprefix("model.") for path in paths if path.startswith("model.")]
+    names = _names_in_model(components)
     hooks = [component for component in components if component.kind == "hook"]
     averaged = [_network_of(hook) for hook in hooks if HOOKS.is_kind(hook.cfg, "EMAHook")]
     averaged += averaged_by_optimizers(report.config)
@@ -267,6 +266,22 @@ def check_networks_of_hooks(report: Report, components: Sequence[Component]) -> 
             hint = did_you_mean(network, possible, else_list=True)
             message = f"network: the model has no network {network!r}.{hint}"
             report.add(hook.path, message, key="network")
+
+
+def check_starts(report: Report, components: Sequence[Component]) -> None:
+    """Check that a `load_from` by network names those of the model, and the path of a file for each."""
+    load_from, names = report.config.get("load_from"), _names_in_model(components)
+    for name, file in load_from.items() if names and isinstance(load_from, Mapping) else ():
+        path = joined("load_from", name)
+        if name not in names:
+            report.add(path, f"the model has no network {name!r}.{did_you_mean(name, names, else_list=True)}")
+        elif not isinstance(file, str | None):
+            report.add(path, f"the path of a file is needed, got {file!r}")
+
+
+def _names_in_model(components: Sequence[Component]) -> list[str]:
+    paths = [component.path for component in components if component.kind == "network"]
+    return [path.removeprefix("model.") for path in paths if path.startswith("model.")]
 
 
 def _network_of(hook: Component) -> object:

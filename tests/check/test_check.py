@@ -93,6 +93,8 @@ TYPOS = {
     "average that nobody keeps": ("checkpoint=dict(", "e=dict(type='EvaluateHook', network='generator_ema'), checkpoint=dict(", r"31: hooks\.e: network: the model has no network 'generator_ema'"),
     "network of patches": ("checkpoint=dict(", "p=dict(type='PatchesHook', patches=['a.png'], network='x'), checkpoint=dict(", r"31: hooks\.p: network: the model has no network 'x'"),
     "network of feature maps": ("checkpoint=dict(", "p=dict(type='FeatureMapsHook', picture='a.png', layers=['conv1'], network='gen'), checkpoint=dict(", r"31: hooks\.p: network: the model has no network 'gen'\. Known: generator"),
+    "network to start": ("max_iters = 20", "load_from = dict(genrator='a.pth')\nmax_iters = 20", r"14: load_from\.genrator: the model has no network 'genrator'\. Did you mean 'generator'"),
+    "file to start from": ("max_iters = 20", "load_from = dict(generator=3)\nmax_iters = 20", r"14: load_from\.generator: the path of a file is needed, got 3"),
     "missing argument": ("gt='gt', lq", "lq", r"17: data\.train\.dataset: PairedDataset needs 'gt', which is missing"),
     "missing type": ("type='L1Loss'", "weight=1.0", r"5: model\.losses\.pixel: a loss is written as dict\(type="),
     "no dict": ("dict(type='L1Loss')", "'L1Loss'", r"5: model\.losses\.pixel: a loss is written as .* got 'L1Loss'"),
