@@ -191,7 +191,8 @@ class Job:
                     state, path = find_state(self.work_dir, resume=True, resume_from=resume_from)
                 if state is None:
                     if stop.may_go_back and dist.is_main():
-                        self._lock.note_end(None, Ending.HALTED)
+                        with contextlib.suppress(RunError):  # of a full disk, say: users must hear of the fault itself
+                            self._lock.note_end(None, Ending.HALTED)
                     raise
                 LOGGER.error("%s", stop)
                 LOGGER.warning("going back to iteration %d, on to samples not drawn yet", state["iter"])
