@@ -15,7 +15,7 @@ EXAMPLE = """examples:
   python tools/sweep.py CONFIG "optim.generator.optimizer.lr=[1e-3,3e-4]" "data.train.batch_size=[8,16]"
   python tools/sweep.py CONFIG "optim.generator.milestones=[[100,200],[300]]"  (values that are lists)
   python tools/sweep.py CONFIG "seed=[0,1,2]" --shard 2/3     (the second of three calls that share the runs)
-  python tools/sweep.py CONFIG "seed=[0,1,2]" --stop-worse set5/psnr=25@1000  (end those below 25 dB by then)
+  python tools/sweep.py CONFIG "seed=[0,1,2]" --stop-worse set5/psnr=25@1000  (end those below 25 dB from then on)
   python tools/sweep.py CONFIG "optim.generator.optimizer.lr=log(1e-5,1e-2)" --trials 20 --by set5/psnr  (a search)"""
 
 
@@ -29,7 +29,8 @@ def build_parser() -> CommandParser:
     add("--shard", metavar="I/N", help="train the I-th of N shares, from 1 to N; all may use one folder")
     rule = "end runs whose score is worse than VALUE at an evaluation from that iteration on, as set5/psnr=25@1000"
     add("--stop-worse", action="append", default=[], metavar="KEY=VALUE@ITER", help=rule)
-    add("--retry", action="store_true", help="try again what failed, from its newest checkpoint, or diverged, anew")
+    retry = "try again what failed or halted, from its newest checkpoint, or diverged, anew"
+    add("--retry", action="store_true", help=retry)
     trials = "search: so many runs, whose values are drawn from lists, log(a,b), uniform(a,b) and int(a,b); needs --by"
     add("--trials", type=positive, metavar="N", help=trials)
     add("--search-seed", type=int, default=0, metavar="N", help="of what a search draws (default: 0)")

@@ -196,6 +196,8 @@ def test_ranges_are_read_and_their_ends_tried() -> None:
         ("int(1,2.5)", "two whole numbers"),
         ("uniform(a,1)", "two numbers"),
         ("log(1e-5,inf)", "two numbers"),
+        ("log(1e-5)", r"a range is log\(low,high\), uniform\(low,high\) or int\(low,high\)"),
+        ("loguniform(1e-5, 1)", "a range is"),
     ],
 )
 def test_impossible_ranges_are_refused(text: str, message: str) -> None:

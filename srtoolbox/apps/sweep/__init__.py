@@ -1,1 +1,1 @@
-"""Trainings of one config with many values: a grid of them, each run a process and a folder of its own."""
+"""Trainings of one config with many values: a grid or a search, each run a process and a folder."""

@@ -81,7 +81,7 @@ def sweep(
             rest in the same folder at the same time.
         stop_worse: end runs early by their scores: 'set5/psnr=25@1000' ends one that is worse than 25
             (of a metric that is to be low: higher) at an evaluation from iteration 1000 on.
-        retry: try again what failed (from its newest checkpoint) or diverged (anew).
+        retry: try again what failed or halted (from its newest checkpoint) or diverged (anew).
         trials: search instead: train so many runs, the values of each drawn from lists and ranges
             (`key=log(1e-5,1e-2)`, `uniform(0,1)`, `int(4,16)`) by what earlier ones gave, and end
             those early that fall behind. Needs `by`, and Optuna.

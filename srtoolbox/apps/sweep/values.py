@@ -20,6 +20,7 @@ from srtoolbox.errors import ConfigError, OptionError
 
 _OPENING, _CLOSING = "([{", ")]}"
 _RANGE = re.compile(r"(log|uniform|int)\(([^,()]+),([^,()]+)\)")
+_NO_RANGE = re.compile(r"\w+\([-+.,eE\d\s]*\)")  # log(1e-5), loguniform(1e-5,1)
 _RULE = re.compile(r"(?P<score>[^=@]+/[^=@]+)=(?P<than>[^=@]+)(@(?P<after>[0-9]+))?")
 
 
@@ -46,8 +47,8 @@ def read_choices(texts: Sequence[str]) -> list[Choices]:
     """Read `key=[a, b]` and `key=value`, in the order typed.
 
     Raises:
-        ConfigError: a text that is no override, a list without values, a value given twice, or a
-            key that is swept and given once more.
+        ConfigError: a text that is no override, a list without values, a value given twice, a range
+            that is none, or a key that is swept and given once more.
     """
     choices = [_read(parse_override(text)) for text in texts]
     swept = [each.key for each in choices if each.is_swept]
@@ -64,6 +65,8 @@ def _read(item: Override) -> Choices:
     match = None if item.appends else _RANGE.fullmatch(text)
     if match:
         return _read_range(item, key, *match.groups())
+    if _NO_RANGE.fullmatch(text):
+        raise item.error("a range is log(low,high), uniform(low,high) or int(low,high)")
     if item.appends or not (text.startswith("[") and text.endswith("]")):
         return Choices(key, (item.text,), (item.value,), is_swept=False)
     overrides = tuple(f"{key}={each}" for each in split_items(item))
