@@ -144,15 +144,14 @@ from srtoolbox.apps.video import upscale as video
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.registry import NETWORKS
 video.PART_FRAMES = 4
-upscaler = Upscaler(NETWORKS.build({"type": "Bicubic", "scale": 2}))
-class Slow:
-    size, keeps_colour = staticmethod(upscaler.size), False
+class Slow(Upscaler):
     def __call__(self, image):
         time.sleep(float(sys.argv[3]))
-        return upscaler(image)
+        return super().__call__(image)
     def each(self, images):
         return map(self, images)
-print(video.upscale_video(Slow(), sys.argv[1], sys.argv[2]))
+upscaler = Slow(NETWORKS.build({"type": "Bicubic", "scale": 2}))
+print(video.upscale_video(upscaler, sys.argv[1], sys.argv[2]))
 """
 
 
