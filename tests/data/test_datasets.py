@@ -93,7 +93,7 @@ def test_damaged_files_of_all_stores_are_named_at_once(gt_folder: Path, tmp_path
 
 
 @pytest.mark.parametrize("keep", [0, 1 << 20])
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", [2, pytest.param(3, marks=pytest.mark.slow), 4])
 def test_lq_made_on_the_fly_is_the_crop_of_the_whole_lq_everywhere(
     photo: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scale: int, keep: int
 ) -> None:

@@ -14,6 +14,7 @@ from tests.models.networks.small import small_config
 from tests.models.networks.test_all import MARKED_FIELDS
 
 
+@pytest.mark.slow  # in the quick run test_all.py holds the fact to the pixels that are seen
 @pytest.mark.parametrize(("name", "scale"), [case for case in MARKED_FIELDS if case.values[1] in (2, 3)])
 def test_the_fact_of_every_network_is_what_is_measured(name, scale):
     network = NETWORKS.build(small_config(name, scale)).eval()

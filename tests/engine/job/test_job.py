@@ -269,6 +269,7 @@ def test_the_process_is_as_it_was(
     assert process_state() == before
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_process_are_those_of_two(tiny_config: Path, tmp_path: Path) -> None:
     """The first sets threads and deterministic kernels, draws and logs; the second asks for nothing."""
     first = ["runtime.threads=2", "runtime.deterministic=True", "seed=5", "max_iters=6"]

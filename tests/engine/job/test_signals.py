@@ -146,6 +146,7 @@ def test_a_signal_while_the_data_workers_are_stuck_saves(
     assert differing(final_state(tmp_path / "whole"), final_state(tmp_path / "run")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(90)
 def test_a_second_interrupt_ends_a_rank_that_waits_for_another(tiny_config: Path, tmp_path: Path) -> None:
     """In a collective the main thread runs no Python; the other rank hangs while it gets its data."""
