@@ -49,7 +49,7 @@ def make_images(jobs: Sequence[Job], network: Checkpoint, device: str | None, sh
         job.message = " ".join((*map(for_page, warnings), *said))
 
     def tell(done: float, of: int) -> None:
-        for job in jobs[: int(done)]:
+        for job in jobs[: min(int(done), len(jobs) - 1)]:  # the last one when all its lines are printed
             if job.state == "running" and results[job.key].exists():
                 say(job)
                 settle(job, results[job.key])
