@@ -15,9 +15,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from srtoolbox.config import Config
+from srtoolbox.config import Config, resolve_config
 from srtoolbox.errors import ConfigError, SrtoolboxError, line_at_fault
 
 GROUP = "srtoolbox.plugins"
@@ -61,6 +61,28 @@ def load_plugins(config: Config | None, files: Sequence[str | os.PathLike] = ())
     if config is not None and files:
         paths = [os.path.abspath(file) for file in files]
         config["custom_imports"] = list(dict.fromkeys([*_custom_imports(config), *paths]))
+
+
+def load_config(
+    source: Config | Mapping[str, Any] | str | os.PathLike[str],
+    overrides: Sequence[str] = (),
+    entries: Mapping[str, object] | None = None,
+    *,
+    plugins: Sequence[str | os.PathLike[str]] = (),
+) -> Config:
+    """Return a config whose plugins are imported.
+
+    Args:
+        source, overrides, entries: as of `resolve_config`.
+        plugins: as the files of `load_plugins`.
+
+    Raises:
+        OptionError: overrides for a config that is no file.
+        ConfigError: as `Config.fromfile` and `load_plugins`.
+    """
+    config = resolve_config(source, overrides, entries)
+    load_plugins(config, plugins)
+    return config
 
 
 def advice_for_missing(custom_imports: object) -> str:

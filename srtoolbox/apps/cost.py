@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from srtoolbox.compat.pytorch import attention_on_cpu
-from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, RunError
 from srtoolbox.inference.tiling.memory import peak_bytes
@@ -28,7 +27,7 @@ from srtoolbox.interfaces import (
     network_faults,
     network_kind,
 )
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config, load_plugins
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import counted
 from srtoolbox.weights.load import read_network
@@ -216,10 +215,7 @@ def _networks_of(
         load_plugins(None, plugins)
         model = read_network(os.fspath(source), trial=False).run_config["model"]
     else:
-        config = Config.fromfile(source, overrides)
-        load_plugins(config, plugins)
-        config = with_network_of_file(config)
-        model = config.get("model")
+        model = with_network_of_file(load_config(source, overrides, plugins=plugins)).get("model")
     entries = model.items() if isinstance(model, Mapping) else ()
     networks = {
         name: NETWORKS.build(part)

@@ -17,7 +17,7 @@ from srtoolbox.engine.device import select_device
 from srtoolbox.errors import ConfigError, OptionError
 from srtoolbox.inference.upscaler import Upscaler
 from srtoolbox.interfaces import fuse_branches
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config
 from srtoolbox.registry import NETWORKS
 from srtoolbox.text import did_you_mean
 from srtoolbox.weights.interpolate import Interpolator
@@ -126,10 +126,7 @@ def generator_of(config: str | None) -> Mapping[str, Any] | None:
     """
     if config is None:
         return None
-    loaded = Config.fromfile(config)
-    load_plugins(loaded)  # which may register the network
-    loaded = with_network_of_file(loaded)
-    generator = generator_in(loaded)
+    generator = generator_in(with_network_of_file(load_config(config)))  # a plugin may register the network
     if generator is None:
         raise ConfigError(f"{config}: has no model.generator, the network that the weights are for")
     return generator

@@ -22,7 +22,7 @@ from torch.profiler import ProfilerActivity
 from srtoolbox import dist
 from srtoolbox.check import check
 from srtoolbox.check.components import DEFAULT_HOOKS, complete_hooks
-from srtoolbox.config import Config, resolve_config
+from srtoolbox.config import Config
 from srtoolbox.data.loading import ahead, loader
 from srtoolbox.data.stores.folder import DecodingStore
 from srtoolbox.data.stores.lmdb import LmdbStore
@@ -38,7 +38,7 @@ from srtoolbox.errors import RunError
 from srtoolbox.io.files import atomic_write
 from srtoolbox.logger import logging_restored
 from srtoolbox.optim.wrapper import OptimWrapper
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config
 from srtoolbox.registry import HOOKS
 from srtoolbox.weights.of_config import with_network_of_file
 
@@ -247,9 +247,7 @@ def profile_run(
         raise RunError("a profile is of one process: start it without a launcher")
     entries = {"runtime.device": device and str(device)}
     with logging_restored(), process_restored(), tempfile.TemporaryDirectory() as folder:
-        settings = resolve_config(config, overrides, entries)
-        load_plugins(settings, plugins)
-        settings = with_network_of_file(settings)
+        settings = with_network_of_file(load_config(config, overrides, entries, plugins=plugins))
         check(settings)
         settings["hooks"] = _quiet_hooks(settings)
         settings["max_iters"] = max(settings["max_iters"], 10 * (WARM_UP + iters + TRACED))

@@ -47,15 +47,12 @@ def _skip(file: str) -> bool:
 
 def _check(file: str, args: argparse.Namespace) -> bool:
     from srtoolbox.check import check, mode_of
-    from srtoolbox.config import Config
     from srtoolbox.errors import ConfigError
-    from srtoolbox.plugins import load_plugins
+    from srtoolbox.plugins import load_config
     from srtoolbox.weights.of_config import with_network_of_file
 
     try:
-        config = Config.fromfile(file, args.overrides)
-        load_plugins(config, args.plugins)
-        config = with_network_of_file(config)
+        config = with_network_of_file(load_config(file, args.overrides, plugins=args.plugins))
         mode = args.mode or mode_of(config)
         check(config, mode=mode)
     except ConfigError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srtoolbox.cli.options import CommandParser, add_plugin
+from srtoolbox.cli.options import CommandParser, add_comparison_options, add_plugin
 
 SUMMARY = "compare runs: what differs in their configs, and their scores"
 EXAMPLE = """examples:
@@ -16,11 +16,8 @@ EXAMPLE = """examples:
 def build_parser() -> CommandParser:
     """Return the parser of the command."""
     parser = CommandParser("compare", __doc__, EXAMPLE)
-    add = parser.add_argument
-    add("runs", nargs="+", metavar="RUN", help="a work dir, or a folder of work dirs")
-    add("--by", metavar="KEY", help="the score that sorts them, as set5/psnr (default: the first one)")
-    add("--csv", metavar="FILE", help="write the table with all scores, in full precision")
-    add("-o", "--out", metavar="FILE", help="write a page with all scores, to be sorted, and the curves")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a work dir, or a folder of work dirs")
+    add_comparison_options(parser)
     add_plugin(parser)
     return parser
 
@@ -33,5 +30,5 @@ def main(argv: Sequence[str]) -> int:
     from srtoolbox.apps.comparison import compare_runs
 
     with parser.option_errors():
-        compare_runs(args.runs, by=args.by, csv=args.csv, page=args.out)
+        compare_runs(args.runs, by=args.by, csv=args.csv, page=args.page)
     return 0

@@ -93,6 +93,14 @@ def add_shard_options(place: OptionContainer, check: str) -> None:
     place.add_argument("--check-shards", type=int, metavar="N", help=check)
 
 
+def add_comparison_options(place: OptionContainer) -> None:
+    """Add `--by`, `--csv` and `--out`, as `page`: what a table of runs is sorted by, and where it goes."""
+    add = place.add_argument
+    add("--by", metavar="KEY", help="the score that sorts the runs, as set5/psnr (default: the first one)")
+    add("--csv", metavar="FILE", help="write the table with all scores, in full precision")
+    add("-o", "--out", dest="page", metavar="FILE", help="write a page with all scores, to be sorted, and the curves")
+
+
 def add_trial(place: OptionContainer) -> None:
     """`--no-trial`, as `trial` of the result, for `read_network`."""
     text = "do not try other projects' weights on a photograph first: take them as they look, "

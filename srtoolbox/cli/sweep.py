@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from srtoolbox.cli.options import CommandParser, add_device, add_plugin, positive
+from srtoolbox.cli.options import CommandParser, add_comparison_options, add_device, add_plugin, positive
 
 SUMMARY = "train a config with many values, and compare the runs"
 EXAMPLE = """examples:
@@ -37,9 +37,7 @@ def build_parser() -> CommandParser:
     add("--dry-run", action="store_true", help="print names and commands, train nothing")
     launcher = "what starts -m srtoolbox train, as 'torchrun --nproc-per-node 2' (default: this Python)"
     add("--launcher", metavar="TEXT", help=launcher)
-    add("--by", metavar="KEY", help="the score that sorts the runs, as set5/psnr (default: the first one)")
-    add("--csv", metavar="FILE", help="write the table with all scores, in full precision")
-    add("-o", "--out", dest="page", metavar="FILE", help="write a page with all scores, to be sorted, and the curves")
+    add_comparison_options(parser)
     add_device(parser)
     add_plugin(parser)
     return parser

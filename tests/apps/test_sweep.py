@@ -17,8 +17,8 @@ from srtoolbox.apps.sweep import launch
 from srtoolbox.apps.sweep.grid import _iterations_of
 from srtoolbox.apps.sweep.launch import Launch, Todo
 from srtoolbox.apps.sweep.names import name_runs
+from srtoolbox.apps.sweep.processes import Trainings, is_stopped, reason_in
 from srtoolbox.apps.sweep.sweep import SweepResult
-from srtoolbox.apps.sweep.training import Trainings, is_stopped, reason_in
 from srtoolbox.apps.sweep.values import combinations, read_choices
 from srtoolbox.cli import main
 from srtoolbox.config import Config, resolve_config

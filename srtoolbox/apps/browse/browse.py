@@ -19,13 +19,13 @@ from srtoolbox.apps.browse.page import render
 from srtoolbox.apps.browse.severity import anew, climb
 from srtoolbox.apps.browse.sheet import draw_sheet
 from srtoolbox.check import check_training_data
-from srtoolbox.config import Config, resolve_config
+from srtoolbox.config import Config
 from srtoolbox.engine.device import select_device
 from srtoolbox.errors import OptionError
 from srtoolbox.image import to_uint8, write_image
 from srtoolbox.io.files import make_folder, write_errors, write_text
 from srtoolbox.logger import logging_restored, progress_bar, setup_logging
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config
 from srtoolbox.registry import NETWORKS, parameters_of
 from srtoolbox.text import did_you_mean
 
@@ -86,12 +86,12 @@ def browse_data(
     _refuse_impossible(like, count=count, draw=draw, samples=samples, severity=severity, seed=seed, workers=workers)
     with logging_restored():
         setup_logging()
-        loaded = _load(config, overrides, plugins)
+        loaded = load_config(config, overrides, plugins=plugins)
+        check_training_data(loaded)
         feed = Feed(loaded, seed=seed, device=select_device(device))
-        _refuse_unknown(only, feed)
+        wanted = _known(only, feed)
         photos = None if like is None else _photos(like, feed, draw, samples)  # faults come before the work
         _make_folder(page)
-        wanted = set(only) or None
         shown = _first(_whole(feed, seed) if whole else feed, draw, wanted, count or (WHOLE_COUNT if whole else COUNT))
         sheet = draw_sheet(shown)
         browsed = Browsed(page, page.with_name(f"{page.stem}_sheet.png"), feed.seed, draw, shown, untold=feed.untold)
@@ -101,18 +101,6 @@ def browse_data(
         write_text(page, render(browsed, name=_name_of(loaded), whole=whole))
         write_image(browsed.sheet, sheet)
         return browsed
-
-
-def _load(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str],
-    overrides: Sequence[str],
-    plugins: Sequence[str | os.PathLike[str]],
-) -> Config:
-    """Return a config whose training data has no fault."""
-    loaded = resolve_config(config, overrides)
-    load_plugins(loaded, plugins)
-    check_training_data(loaded)
-    return loaded
 
 
 def _make_folder(page: Path) -> None:
@@ -164,11 +152,13 @@ def _colour_of(config: Config) -> str | None:
     return generator.get("colour", parameter.default if parameter is not None else None)
 
 
-def _refuse_unknown(only: Sequence[str], feed: Feed) -> None:
+def _known(only: Sequence[str], feed: Feed) -> set[str] | None:
+    """Return the keys of the images to show, None for all. Raises OptionError for one that is not there."""
     keys = set(feed.dataset.keys()) if only else set()
     for key in only:
         if key not in keys:
             raise OptionError(f"only: the training set has no image {key!r}.{did_you_mean(key, keys)}")
+    return set(only) or None
 
 
 def _photos(like: str | os.PathLike[str], feed: Feed, draw: int, samples: int) -> Photos:

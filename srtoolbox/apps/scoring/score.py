@@ -24,13 +24,13 @@ from srtoolbox.apps.scoring.significance import Comparison, sentences
 from srtoolbox.apps.scoring.summary import plan_rows, summarise
 from srtoolbox.apps.scoring.tables import Results, as_json, print_tables
 from srtoolbox.check import check
-from srtoolbox.config import Config, resolve_config
+from srtoolbox.config import Config
 from srtoolbox.engine.evaluate import EvaluatedImage, Scores, build_eval_datasets, build_metrics, evaluate, means
 from srtoolbox.errors import ConfigError, MissingDataError, OptionError
 from srtoolbox.interfaces import Metric
 from srtoolbox.io.files import write_json
 from srtoolbox.logger import CONSOLE, logging_restored, progress_bar, setup_logging
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config
 from srtoolbox.text import did_you_mean
 from srtoolbox.weights.of_config import with_network_of_file
 
@@ -114,7 +114,8 @@ def test(
     request = _Request(names, groups, baseline, trial, device, outputs, tables, json, significance, overrides, console)
     with logging_restored():
         setup_logging(main_process=dist.is_main_launch())
-        loaded = _load_config(config, overrides, plugins)
+        loaded = with_network_of_file(load_config(config, overrides, plugins=plugins))
+        check(loaded, mode="test")
         with _ranks_joined(loaded, device) as place:
             return _score(request, loaded, *sets_and_metrics(loaded, datasets), place)
 
@@ -149,19 +150,6 @@ def _names_of(
     paths = [checkpoints] if isinstance(checkpoints, str | os.PathLike) else checkpoints
     groups = {name: [os.fspath(path) for path in members] for name, members in (seeds or {}).items()}
     return [*(os.fspath(path) for path in paths), *(path for members in groups.values() for path in members)], groups
-
-
-def _load_config(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str],
-    overrides: Sequence[str],
-    plugins: Sequence[str | os.PathLike[str]],
-) -> Config:
-    """Return a config that is fit for a test."""
-    loaded = resolve_config(config, overrides)
-    load_plugins(loaded, plugins)
-    loaded = with_network_of_file(loaded)
-    check(loaded, mode="test")
-    return loaded
 
 
 def _score(

@@ -9,8 +9,8 @@ from functools import partial
 
 from srtoolbox.apps.sweep.launch import PlannedRun, Todo
 from srtoolbox.apps.sweep.plan import todo
+from srtoolbox.apps.sweep.processes import iteration_of_log
 from srtoolbox.apps.sweep.trainer import Outcome, Trainer
-from srtoolbox.apps.sweep.training import iteration_of_log
 from srtoolbox.engine.job.report import Ending
 from srtoolbox.engine.job.workdir import read_notes
 from srtoolbox.logger import progress_bar

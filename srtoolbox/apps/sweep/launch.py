@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from srtoolbox.config import Config, resolve_config
+from srtoolbox.config import Config
 from srtoolbox.engine.job.run_config import CONFIG
 from srtoolbox.errors import OptionError
-from srtoolbox.plugins import load_plugins
+from srtoolbox.plugins import load_config
 from srtoolbox.system import IS_WINDOWS
 from srtoolbox.weights.of_config import with_network_of_file
 
@@ -78,8 +78,7 @@ class Launch:
 
     def plan(self, overrides: Sequence[str], work_dir: Path) -> PlannedRun:
         """Return a run with its config as that command reads it. Raises ConfigError."""
-        config = resolve_config(self.source, overrides, {"runtime.device": self.device})
-        load_plugins(config, self.plugins)
+        config = load_config(self.source, overrides, {"runtime.device": self.device}, plugins=self.plugins)
         config = with_network_of_file(config, earlier=work_dir / CONFIG)
         return PlannedRun(work_dir.name, work_dir, tuple(overrides), config)
 

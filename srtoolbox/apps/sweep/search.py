@@ -20,9 +20,9 @@ from srtoolbox.apps.comparison.runs import ComparedRun
 from srtoolbox.apps.sweep.launch import PlannedRun, Todo
 from srtoolbox.apps.sweep.names import name_runs
 from srtoolbox.apps.sweep.plan import refuse_another_config, todo
+from srtoolbox.apps.sweep.processes import iteration_of_log
 from srtoolbox.apps.sweep.study import Trial
 from srtoolbox.apps.sweep.trainer import Outcome, Trainer
-from srtoolbox.apps.sweep.training import iteration_of_log
 from srtoolbox.apps.sweep.values import Choices
 from srtoolbox.engine.job.report import Ending
 from srtoolbox.engine.job.run_config import shown

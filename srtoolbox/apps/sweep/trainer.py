@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 
 from srtoolbox.apps.sweep.launch import Launch, PlannedRun, Todo
-from srtoolbox.apps.sweep.training import OUTPUT, Trainings, is_stopped, iteration_of_log, reason_in, size_of
+from srtoolbox.apps.sweep.processes import OUTPUT, Trainings, is_stopped, iteration_of_log, reason_in, size_of
 from srtoolbox.engine.hooks.logger import clock
 from srtoolbox.engine.job.report import Ending
 from srtoolbox.engine.job.workdir import is_in_use, note_ending, read_notes
